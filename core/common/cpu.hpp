@@ -1,0 +1,37 @@
+// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512bf16) lowers
+// the choice, for tests; asking for more than there is leaves the best there is.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace fp6llm {
+
+/// Ordered: each level can run everything below it, except that it need not share a weight layout.
+enum class Isa : int32_t {
+    kPortable = 0,    ///< baseline C++
+    kAvx2 = 1,        ///< AVX2 + FMA + F16C
+    kAvx512 = 2,      ///< AVX-512 F + BW + DQ + VL
+    kAvx512Bf16 = 3,  ///< kAvx512 + BF16
+};
+
+/// "portable", "avx2", "avx512", "avx512bf16".
+const char* isa_name(Isa isa) noexcept;
+
+/// The best level of this processor and operating system, by CPUID and XGETBV.
+Isa detected_isa() noexcept;
+
+/// The level in use: detected_isa() lowered by FP6LLM_CPU_ISA, read once per process.
+Isa active_isa() noexcept;
+
+/// Model name as the processor gives it, e.g. "AMD EPYC"; "unknown" if it gives none.
+std::string cpu_model_name();
+
+/// CPUs in this process's affinity mask; >= 1.
+int allowed_cpus() noexcept;
+
+/// Bytes of physical memory and of the last-level cache; 0 where unknown.
+uint64_t physical_memory_bytes() noexcept;
+uint64_t last_level_cache_bytes() noexcept;
+
+}  // namespace fp6llm

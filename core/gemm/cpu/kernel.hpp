@@ -1,0 +1,77 @@
+// The contract of a CPU GEMM kernel, and the registry of all of them.
+//
+// A kernel computes, for `panels_per_call` panels of 16 output channels and a block of T tokens,
+//
+//   sums[t][r] = token_factor[t] * sum over k of scale[r, k] * value[r, k] * x[t, k]    (fp32 sums)
+//
+//            k ->                           tokens ->
+//   +--------------------+              +-----+-----+
+//   | panel: 16 rows     |   times      | x[t, k]   |   = sums [T][16 * panels_per_call]
+//   +--------------------+              +-----+-----+
+//
+// Activations are packed once per call and token block by the kernel's own pack_tokens, into a layout
+// only that kernel knows; pack_tokens may scale a token by a power of two, which token_factor undoes.
+// The sum over k runs in an order that depends on the shape and the kernel only, never on threads:
+// a result is bitwise the same for any thread count.
+//
+// Kernels are noexcept; plan.cpp establishes the preconditions. They run under FpEnvGuard.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/common/cpu.hpp"
+#include "core/gemm/problem.hpp"
+#include "core/prepack/weight.hpp"
+
+namespace fp6llm {
+
+/// What a kernel does to activations before it multiplies.
+enum class Arithmetic : uint8_t {
+    kF32,   ///< fp32 FMA: exact products for any activation type
+    kBf16,  ///< bf16 dot products: exact for bf16 activations, rounds others (FAST_16BF)
+};
+
+struct CpuGemmKernel {
+    int32_t algo;           ///< public `algo` value; unique; never reused
+    const char* name;       ///< "avx2_fp6_gemv_f32"
+    Isa isa;
+    CpuSwizzle swizzle;
+    Arithmetic arithmetic;
+    int panels_per_call;    ///< 1 or 2; the last call of a range may get fewer
+    int64_t max_tokens;     ///< largest useful token block; the plan cuts calls into blocks
+    bool tile_groups_only;  ///< group_size must be a multiple of 16 (row and MX always are)
+
+    /// Bytes of packed activations for a block of `tokens`.
+    size_t (*packed_bytes)(int64_t k, int64_t tokens);
+    /// Packs tokens [first, first + count) of `x`; `factor` receives [count].
+    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                        float* factor);
+    /// Bytes of scratch that one thread needs for a block of `tokens`; 64-byte aligned.
+    size_t (*scratch_bytes)(int64_t k, int64_t tokens);
+    /// Writes sums [tokens][16 * panels], panels <= panels_per_call.
+    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                     const float* factor, int64_t tokens, float* sums, void* scratch);
+};
+
+/// One instruction set's row block in the registry.
+struct CpuKernelSet {
+    Isa isa;
+    const CpuGemmKernel* kernels;  ///< best first for small token counts
+    int count;
+    /// out[k - k0][16] = scale * value of one panel, k in [k0, k0 + count), both multiples of 16
+    /// within the padded columns. For the transposed product.
+    void (*decode_panel)(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
+                         float* out);
+    /// Applies alpha, beta, bias, activation and residual to sums [tokens][ld] of rows
+    /// [row, row + rows) and tokens [token, token + tokens), and stores them.
+    void (*store)(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
+                  int64_t token, int64_t tokens);
+};
+
+/// Kernel sets that this build has. avx2 and avx512 return nullptr where not built.
+const CpuKernelSet* portable_kernels() noexcept;
+const CpuKernelSet* avx2_kernels() noexcept;
+const CpuKernelSet* avx512_kernels() noexcept;  ///< fp32 rows, and bf16 rows of isa kAvx512Bf16
+
+}  // namespace fp6llm

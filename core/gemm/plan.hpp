@@ -1,0 +1,42 @@
+// Choosing how to run a multiplication: pure host code, testable anywhere.
+#pragma once
+
+#include <vector>
+
+#include "core/gemm/cpu/kernel.hpp"
+#include "core/gemm/problem.hpp"
+
+namespace fp6llm {
+
+constexpr int32_t kAlgoDefault = -1;
+constexpr int32_t kAlgoReference = 0;
+
+/// How to run one multiplication, and what it needs.
+struct GemmPlan {
+    int32_t algo;
+    const char* name;             ///< kernel name
+    const CpuKernelSet* set;      ///< nullptr for the reference
+    const CpuGemmKernel* kernel;  ///< nullptr for the reference and the transposed product
+    int64_t token_block;          ///< tokens packed and multiplied at a time
+    int threads;                  ///< split of the panels; 1 when the work is too small to share
+    size_t workspace_bytes;       ///< packed activations, factors, per-thread scratch
+};
+
+/// Plans for a problem, best first; the reference last. `isa` is what may be used, `threads` the most.
+/// Empty if the compute type is not offered for it.
+std::vector<GemmPlan> plan_gemm(const GemmProblem& problem, Isa isa, int threads);
+
+/// The plan of one `algo` (kAlgoDefault = the first). Allocates nothing. Throws INVALID_VALUE for an
+/// unknown algo, NOT_SUPPORTED, saying what is supported, for a compute type or algo that cannot run it.
+GemmPlan choose_plan(const GemmProblem& problem, int32_t algo, Isa isa, int threads);
+
+/// Runs a plan. `workspace` is 64-byte aligned, of plan.workspace_bytes. Allocates nothing but what the
+/// reference path does.
+void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSource& x,
+              const OutputSink& y, uint8_t* workspace, Executor& executor);
+
+/// The oracle: products and sums in fp64 in plain order, straight from codes; slow; always built.
+void reference_gemm(const GemmProblem& problem, const TokenSource& x, const OutputSink& y,
+                    Executor& executor);
+
+}  // namespace fp6llm
