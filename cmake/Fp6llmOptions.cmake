@@ -1,0 +1,16 @@
+# Refuses options this version cannot honour, rather than ignore them.
+
+if(NOT FP6LLM_ENABLE_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "FP6LLM_ENABLE_CUDA is '${FP6LLM_ENABLE_CUDA}'; it must be AUTO, ON or OFF")
+endif()
+if(FP6LLM_ENABLE_CUDA STREQUAL "ON")
+  message(FATAL_ERROR
+    "FP6LLM_ENABLE_CUDA=ON: fp6llm ${PROJECT_VERSION} has no CUDA backend yet. "
+    "Use AUTO (takes it once there is one) or OFF (never).")
+endif()
+foreach(language PYTHON GO RUST)
+  if(FP6LLM_BUILD_${language})
+    message(FATAL_ERROR
+      "FP6LLM_BUILD_${language}=ON: fp6llm ${PROJECT_VERSION} has no binding for it yet.")
+  endif()
+endforeach()
