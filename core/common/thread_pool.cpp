@@ -29,6 +29,8 @@
 namespace fp6llm {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr size_t kCacheLine = 64;
 
 void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint32_t bits) noexcept {
@@ -72,7 +74,6 @@ class Backoff {
     }
 
   private:
-    using Clock = std::chrono::steady_clock;
     static constexpr int kPauses = 500;
     static constexpr std::chrono::microseconds kYielding{70};
 
@@ -89,6 +90,7 @@ class ThreadPool {
     bool try_run(int threads, int64_t count, TaskRef task) noexcept {
         if (busy_.exchange(true, std::memory_order_acquire)) return false;
         threads = 1 + ensure_workers(threads - 1);
+        may_spin_.store(threads <= cpus_, std::memory_order_relaxed);
         task_ = &task;
         count_ = count;
         pending_.store(static_cast<uint32_t>(threads - 1), std::memory_order_relaxed);
@@ -101,10 +103,13 @@ class ThreadPool {
 
     /// Ends all workers. The pool stays taken for good: later loops run on their callers.
     void shut_down() noexcept {
-        // exit() out of a task: the process ends, and the workers with it.
-        if (inside_task) return;
-        while (busy_.exchange(true, std::memory_order_acquire))
+        // Taken for long means exit() during a loop, even out of it: the workers end with the
+        // process.
+        const Clock::time_point deadline = Clock::now() + std::chrono::seconds(1);
+        while (busy_.exchange(true, std::memory_order_acquire)) {
+            if (Clock::now() > deadline) return;
             sched_yield();
+        }
         publish(kStop);
         for (int i = 0; i < workers_; ++i)
             pthread_join(threads_[i], nullptr);
@@ -133,10 +138,13 @@ class ThreadPool {
     /// refuse threads; the loop then runs on fewer.
     int ensure_workers(int wanted) noexcept {
         if (workers_ >= wanted) return wanted;
-        sigset_t all, saved;  // the host's signals are not for our threads
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all, &saved);
-        may_spin_.store(wanted < allowed_cpus(), std::memory_order_relaxed);
+        cpus_ = allowed_cpus();
+        sigset_t blocked, saved;  // the host's signals are not for our threads, but crashes are its
+        sigfillset(&blocked);
+        for (const int crash : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) {
+            sigdelset(&blocked, crash);
+        }
+        pthread_sigmask(SIG_SETMASK, &blocked, &saved);
         while (workers_ < wanted) {
             Start& start = starts_[workers_];
             start = {this, workers_ + 1, job_.load(std::memory_order_relaxed)};
@@ -159,11 +167,9 @@ class ThreadPool {
     }
 
     void run_part(int index, int threads) noexcept {
-        inside_task = true;
         const IndexRange range = split_range(count_, index, threads);
         for (int64_t i = range.begin; i < range.end; ++i)
             (*task_)(i);
-        inside_task = false;
     }
 
     void join_loop() noexcept {
@@ -219,23 +225,19 @@ class ThreadPool {
         uint32_t job;  ///< the word before the first that the worker may take part in
     };
 
-    /// True while this thread runs a part of a loop.
-    static thread_local bool inside_task;
-
     // What workers poll and read lies on one line, what they write on others.
     alignas(kCacheLine) std::atomic<uint32_t> job_{0};
     const TaskRef* task_ = nullptr;
     int64_t count_ = 0;
-    std::atomic<bool> may_spin_{false};  ///< a CPU for each thread; else sleep at once
+    std::atomic<bool> may_spin_{false};  ///< each thread of the loop has a CPU; else sleep at once
     alignas(kCacheLine) std::atomic<uint32_t> pending_{0};
     alignas(kCacheLine) std::atomic<uint64_t> sleeping_{0};  ///< bit i: worker i is, or will be
     alignas(kCacheLine) std::atomic<bool> busy_{false};
     int workers_ = 0;
+    int cpus_ = 1;
     pthread_t threads_[kMaxThreads]{};
     Start starts_[kMaxThreads]{};
 };
-
-thread_local bool ThreadPool::inside_task = false;
 
 ThreadPool pool;
 
