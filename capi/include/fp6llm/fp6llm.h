@@ -34,8 +34,13 @@
 #define FP6LLM_API
 #endif
 
+/* In C++ the enums get int as their fixed type, so that a value this header does not know (from a
+ * newer or a careless caller) is a defined value, which the library answers with INVALID_VALUE. */
 #ifdef __cplusplus
+#define FP6LLM_ENUM_TYPE : int
 extern "C" {
+#else
+#define FP6LLM_ENUM_TYPE
 #endif
 
 /**
@@ -73,7 +78,7 @@ extern "C" {
  * --------------------------------------------------------------------------------------------- */
 
 /** Result of a call. Values equal `cublasStatus_t`. */
-typedef enum fp6llmStatus_t {
+typedef enum fp6llmStatus_t FP6LLM_ENUM_TYPE {
     FP6LLM_STATUS_SUCCESS = 0,          /**< Done. */
     FP6LLM_STATUS_NOT_INITIALIZED = 1,  /**< The handle is NULL or was not made by this library. */
     FP6LLM_STATUS_ALLOC_FAILED = 3,     /**< Out of host or device memory; nothing was left behind. */
@@ -86,7 +91,7 @@ typedef enum fp6llmStatus_t {
 } fp6llmStatus_t;
 
 /** Element types. Values equal `cudaDataType` where CUDA has the type. */
-typedef enum fp6llmDataType_t {
+typedef enum fp6llmDataType_t FP6LLM_ENUM_TYPE {
     FP6LLM_R_32F = 0,       /**< IEEE binary32. */
     FP6LLM_R_16F = 2,       /**< IEEE binary16. */
     FP6LLM_R_8I = 3,        /**< int8. */
@@ -103,19 +108,19 @@ typedef enum fp6llmDataType_t {
 } fp6llmDataType_t;
 
 /** Whether a matrix is used as it is stored or transposed. Values equal `cublasOperation_t`. */
-typedef enum fp6llmOperation_t {
+typedef enum fp6llmOperation_t FP6LLM_ENUM_TYPE {
     FP6LLM_OP_N = 0, /**< As stored. */
     FP6LLM_OP_T = 1  /**< Transposed. */
 } fp6llmOperation_t;
 
 /** Where `alpha` and `beta` live. Values equal `cublasPointerMode_t`. */
-typedef enum fp6llmPointerMode_t {
+typedef enum fp6llmPointerMode_t FP6LLM_ENUM_TYPE {
     FP6LLM_POINTER_MODE_HOST = 0,
     FP6LLM_POINTER_MODE_DEVICE = 1
 } fp6llmPointerMode_t;
 
 /** How products are formed and summed. 68, 74, 75 equal `cublasComputeType_t`. */
-typedef enum fp6llmComputeType_t {
+typedef enum fp6llmComputeType_t FP6LLM_ENUM_TYPE {
     FP6LLM_COMPUTE_32F = 68,            /**< Exact products, fp32 sums. The default choice. */
     FP6LLM_COMPUTE_32F_FAST_16F = 74,   /**< May round activations to fp16; at least that exact. */
     FP6LLM_COMPUTE_32F_FAST_16BF = 75,  /**< May round activations to bf16 (relative error 2e-3). */
@@ -125,46 +130,46 @@ typedef enum fp6llmComputeType_t {
 } fp6llmComputeType_t;
 
 /** Where work is done. */
-typedef enum fp6llmBackend_t {
+typedef enum fp6llmBackend_t FP6LLM_ENUM_TYPE {
     FP6LLM_BACKEND_AUTO = 0, /**< CUDA when a usable device is present, else the CPU. */
     FP6LLM_BACKEND_CPU = 1,
     FP6LLM_BACKEND_CUDA = 2
 } fp6llmBackend_t;
 
 /** How many weights share one scale. */
-typedef enum fp6llmScaleMode_t {
+typedef enum fp6llmScaleMode_t FP6LLM_ENUM_TYPE {
     FP6LLM_SCALE_ROW = 0,   /**< One scale per row (ZeroQuant(4+2) and FP6-LLM, "CGQ"). */
     FP6LLM_SCALE_GROUP = 1, /**< One per `groupSize` consecutive columns of a row ("FGQ"). */
     FP6LLM_SCALE_MX = 2     /**< OCP MX: one E8M0 power of two per 32 columns of a row. */
 } fp6llmScaleMode_t;
 
 /** Rounding of a scaled weight to the nearest code. */
-typedef enum fp6llmRounding_t {
+typedef enum fp6llmRounding_t FP6LLM_ENUM_TYPE {
     FP6LLM_ROUND_NEAREST_EVEN = 0, /**< Ties to the even code, as CUDA, torchao and ml_dtypes do. */
     FP6LLM_ROUND_NEAREST_AWAY = 1  /**< Ties away from zero, as the papers' quantizer did. */
 } fp6llmRounding_t;
 
 /** How the E8M0 exponent of an MX group follows from its largest magnitude. */
-typedef enum fp6llmMxScaleRule_t {
+typedef enum fp6llmMxScaleRule_t FP6LLM_ENUM_TYPE {
     FP6LLM_MX_SCALE_FLOOR = 0, /**< OCP MX 1.0 section 6.3: floor(log2 amax) - emax; may clip. */
     FP6LLM_MX_SCALE_EVEN = 1,  /**< AMD Quark's default: amax rounded to the element's mantissa. */
     FP6LLM_MX_SCALE_RCEIL = 2  /**< Smallest power of two that clips nothing. */
 } fp6llmMxScaleRule_t;
 
 /** What NaN and infinity among the weights do. */
-typedef enum fp6llmNonFinite_t {
+typedef enum fp6llmNonFinite_t FP6LLM_ENUM_TYPE {
     FP6LLM_NONFINITE_ERROR = 0,   /**< FP6LLM_STATUS_INVALID_VALUE, nothing written. */
     FP6LLM_NONFINITE_SATURATE = 1 /**< Left out of amax; Inf saturates by sign, NaN becomes +max. */
 } fp6llmNonFinite_t;
 
 /** Published packed layouts that can be imported and exported. */
-typedef enum fp6llmPackedLayout_t {
+typedef enum fp6llmPackedLayout_t FP6LLM_ENUM_TYPE {
     FP6LLM_LAYOUT_TC_FPX = 1,   /**< The original fp6_llm buffer: 2+4 (or 1+4) bit planes, 64x64. */
     FP6LLM_LAYOUT_SPLIT_4_2 = 2 /**< ZeroQuant(4+2): a plane of first 4 bits, a plane of last 2. */
 } fp6llmPackedLayout_t;
 
 /** Activation function of an epilogue. */
-typedef enum fp6llmActivation_t {
+typedef enum fp6llmActivation_t FP6LLM_ENUM_TYPE {
     FP6LLM_ACTIVATION_NONE = 0,
     FP6LLM_ACTIVATION_RELU = 1,      /**< max(v, 0). */
     FP6LLM_ACTIVATION_GELU = 2,      /**< v * Phi(v), with erf. */
@@ -173,7 +178,7 @@ typedef enum fp6llmActivation_t {
 } fp6llmActivation_t;
 
 /** Severity of a log message. */
-typedef enum fp6llmLogLevel_t {
+typedef enum fp6llmLogLevel_t FP6LLM_ENUM_TYPE {
     FP6LLM_LOG_ERROR = 0,   /**< A call failed; the same text as the error detail. */
     FP6LLM_LOG_WARNING = 1, /**< Worked, but not as well as it could. */
     FP6LLM_LOG_INFO = 2     /**< Choices made: ISA, kernels, pool size. */
@@ -355,8 +360,7 @@ FP6LLM_API const char* fp6llmGetStatusString(fp6llmStatus_t status);
  *  @{ */
 /** JSON: version, compilers, ISAs and CUDA architectures built in, build options. */
 FP6LLM_API fp6llmStatus_t fp6llmGetBuildInfo(char* buffer, size_t size, size_t* needed);
-/** Detail of the last call that failed on this thread; "" if none has. Successful calls leave it,
- *  and so do these text functions. */
+/** Detail of the last call that failed on this thread; "" if none has. Successful calls leave it. */
 FP6LLM_API fp6llmStatus_t fp6llmGetLastErrorString(char* buffer, size_t size, size_t* needed);
 /** Detail of the last call that failed with this handle, on whichever thread; "" if none has.
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL */

@@ -1,0 +1,139 @@
+// Functions about the library and the machine: versions, status texts, build info, devices.
+#include <cstdio>
+#include <string>
+
+#include "build_info.hpp"
+#include "capi/src/checks.hpp"
+#include "capi/src/guard.hpp"
+#include "core/common/cpu.hpp"
+#include "core/gemm/cpu/kernel.hpp"
+
+#define FP6LLM_TEXT_(x) #x
+#define FP6LLM_TEXT(x) FP6LLM_TEXT_(x)
+
+namespace fp6llm::capi {
+namespace {
+
+constexpr const char* kVersionString = FP6LLM_TEXT(FP6LLM_VERSION_MAJOR) "." FP6LLM_TEXT(
+    FP6LLM_VERSION_MINOR) "." FP6LLM_TEXT(FP6LLM_VERSION_PATCH);
+
+struct StatusText {
+    fp6llmStatus_t status;
+    const char* name;
+    const char* text;
+};
+
+constexpr StatusText kStatusTexts[] = {
+    {FP6LLM_STATUS_SUCCESS, "FP6LLM_STATUS_SUCCESS", "The call succeeded."},
+    {FP6LLM_STATUS_NOT_INITIALIZED, "FP6LLM_STATUS_NOT_INITIALIZED",
+     "The handle is NULL or was not made by this library."},
+    {FP6LLM_STATUS_ALLOC_FAILED, "FP6LLM_STATUS_ALLOC_FAILED",
+     "Memory could not be allocated; nothing was left behind."},
+    {FP6LLM_STATUS_INVALID_VALUE, "FP6LLM_STATUS_INVALID_VALUE", "An argument has a wrong value."},
+    {FP6LLM_STATUS_ARCH_MISMATCH, "FP6LLM_STATUS_ARCH_MISMATCH",
+     "This processor or device cannot run what was asked."},
+    {FP6LLM_STATUS_MAPPING_ERROR, "FP6LLM_STATUS_MAPPING_ERROR",
+     "Device memory could not be reached."},
+    {FP6LLM_STATUS_EXECUTION_FAILED, "FP6LLM_STATUS_EXECUTION_FAILED",
+     "Work that had been started failed."},
+    {FP6LLM_STATUS_INTERNAL_ERROR, "FP6LLM_STATUS_INTERNAL_ERROR",
+     "A bug in the library was hit."},
+    {FP6LLM_STATUS_NOT_SUPPORTED, "FP6LLM_STATUS_NOT_SUPPORTED",
+     "The request is valid, but this build or backend cannot do it."},
+};
+
+const StatusText* find_status(fp6llmStatus_t status) noexcept {
+    for (const StatusText& row : kStatusTexts) {
+        if (row.status == status) return &row;
+    }
+    return nullptr;
+}
+
+std::string build_info() {
+    std::string isas = "\"portable\"";
+    if (avx2_kernels() != nullptr) isas += ", \"avx2\"";
+    if (avx512_kernels() != nullptr) isas += ", \"avx512\", \"avx512bf16\"";
+    std::string formats;
+    for (const FormatInfo& format : all_formats()) {
+        formats += std::string(formats.empty() ? "" : ", ") + '"' + format.name + '"';
+    }
+    return std::string("{\"version\": \"") + kVersionString +
+           "\", \"compiler\": \"" FP6LLM_BUILD_COMPILER "\", \"buildType\": \"" FP6LLM_BUILD_TYPE
+           "\", \"system\": \"" FP6LLM_BUILD_SYSTEM "\", \"sanitizers\": \"" FP6LLM_BUILD_SANITIZERS
+           "\", \"cpuIsas\": [" +
+           isas + "], \"cudaArchitectures\": [], \"formats\": [" + formats + "]}";
+}
+
+}  // namespace
+}  // namespace fp6llm::capi
+
+using namespace fp6llm;
+using namespace fp6llm::capi;
+
+fp6llmStatus_t fp6llmGetVersion(int* version) {
+    return guard([&] {
+        check_not_null(version, "version");
+        *version = FP6LLM_VERSION;
+    });
+}
+
+const char* fp6llmGetVersionString(void) { return kVersionString; }
+
+const char* fp6llmGetStatusName(fp6llmStatus_t status) {
+    const StatusText* row = find_status(status);
+    return row != nullptr ? row->name : "unknown status";
+}
+
+const char* fp6llmGetStatusString(fp6llmStatus_t status) {
+    const StatusText* row = find_status(status);
+    return row != nullptr ? row->text : "Not a status of this library.";
+}
+
+fp6llmStatus_t fp6llmGetBuildInfo(char* buffer, size_t size, size_t* needed) {
+    try {
+        return copy_text(build_info().c_str(), buffer, size, needed);
+    } catch (...) {
+        return report_current_exception(nullptr);
+    }
+}
+
+fp6llmStatus_t fp6llmGetLastErrorString(char* buffer, size_t size, size_t* needed) {
+    return copy_text(last_error(), buffer, size, needed);
+}
+
+fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count) {
+    return guard([&] {
+        check_not_null(count, "count");
+        check_backend(backend, "backend");
+        *count = backend == FP6LLM_BACKEND_CUDA ? 0 : 1;
+    });
+}
+
+fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal,
+                                   fp6llmDeviceInfo_t* info) {
+    return guard([&] {
+        check_out_struct(info, "info");
+        check_backend(backend, "backend");
+        if (backend == FP6LLM_BACKEND_AUTO) {
+            fail(Status::kInvalidValue, "backend = AUTO; name CPU or CUDA");
+        }
+        const int count = backend == FP6LLM_BACKEND_CPU ? 1 : 0;
+        if (ordinal < 0 || ordinal >= count) {
+            fail(Status::kInvalidValue, "ordinal = %d is not below the device count %d", ordinal,
+                 count);
+        }
+        fp6llmDeviceInfo_t device = FP6LLM_DEVICE_INFO_INIT;
+        device.backend = FP6LLM_BACKEND_CPU;
+        std::snprintf(device.name, sizeof device.name, "%s", cpu_model_name().c_str());
+        std::snprintf(device.isa, sizeof device.isa, "%s", isa_name(active_isa()));
+        device.multiprocessorCount = allowed_cpus();
+        device.totalMemory = physical_memory_bytes();
+        device.l2CacheBytes = last_level_cache_bytes();
+        write_struct(info, device);
+    });
+}
+
+int fp6llmGetHeaderVersion(void) { return FP6LLM_VERSION; }
+size_t fp6llmGetBlobAlignment(void) { return FP6LLM_BLOB_ALIGNMENT; }
+int32_t fp6llmGetAlgoDefault(void) { return FP6LLM_ALGO_DEFAULT; }
+int32_t fp6llmGetScaleTypeDefault(void) { return FP6LLM_SCALE_TYPE_DEFAULT; }

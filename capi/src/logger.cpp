@@ -1,0 +1,36 @@
+#include "capi/src/logger.hpp"
+
+#include <atomic>
+#include <mutex>
+
+namespace fp6llm::capi {
+namespace {
+
+std::atomic<bool> g_enabled{false};
+std::mutex g_mutex;  // held during the callback: messages do not interleave, removal is final
+fp6llmLogCallback_t g_callback = nullptr;
+void* g_user = nullptr;
+
+}  // namespace
+
+void log(fp6llmLogLevel_t level, const char* message) noexcept {
+    if (!g_enabled.load(std::memory_order_relaxed)) return;
+    try {
+        const std::lock_guard<std::mutex> lock(g_mutex);
+        if (g_callback != nullptr) g_callback(g_user, level, message);
+    } catch (...) {
+        // A receiver that throws, or a mutex that cannot be locked, loses the message.
+    }
+}
+
+}  // namespace fp6llm::capi
+
+using namespace fp6llm::capi;
+
+fp6llmStatus_t fp6llmSetLogger(fp6llmLogCallback_t callback, void* user) {
+    const std::lock_guard<std::mutex> lock(g_mutex);
+    g_callback = callback;
+    g_user = user;
+    g_enabled.store(callback != nullptr, std::memory_order_relaxed);
+    return FP6LLM_STATUS_SUCCESS;
+}
