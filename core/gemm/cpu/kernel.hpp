@@ -9,10 +9,10 @@
 //   | panel: 16 rows     |   times      | x[t, k]   |   = sums [T][16 * panels_per_call]
 //   +--------------------+              +-----+-----+
 //
-// Activations are packed once per call and token block by the kernel's own pack_tokens, into a layout
-// only that kernel knows; pack_tokens may scale a token by a power of two, which token_factor undoes.
-// The sum over k runs in an order that depends on the shape and the kernel only, never on threads:
-// a result is bitwise the same for any thread count.
+// Activations are packed once per call and token block by the kernel's own pack_tokens, into a
+// layout only that kernel knows; pack_tokens may scale a token by a power of two, which
+// token_factor undoes. The sum over k runs in an order that depends on the shape and the kernel
+// only, never on threads: a result is bitwise the same for any thread count.
 //
 // Kernels are noexcept; plan.cpp establishes the preconditions. They run under FpEnvGuard.
 #pragma once
@@ -33,8 +33,10 @@ enum class Arithmetic : uint8_t {
 };
 
 struct CpuGemmKernel {
-    int32_t algo;           ///< public `algo` value; unique; never reused
-    const char* name;       ///< "avx2_fp6_gemv_f32"
+    /// Public `algo` value; unique; never reused. 0 reference, 1 transposed product, 10-99
+    /// portable, 100-199 AVX2, 200-299 AVX-512.
+    int32_t algo;
+    const char* name;  ///< "avx2_fp6_gemv_f32"
     Isa isa;
     CpuSwizzle swizzle;
     Arithmetic arithmetic;
@@ -52,6 +54,10 @@ struct CpuGemmKernel {
     /// Writes sums [tokens][16 * panels], panels <= panels_per_call.
     void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                      const float* factor, int64_t tokens, float* sums, void* scratch);
+    /// Non-zero: packed blocks are made of packed tiles of so many tokens, the one that starts at
+    /// token t (a multiple of it) lying at packed_bytes(k, t). Then the plan cuts blocks at its
+    /// multiples, and parts of a block are packed in parallel. 0: no such structure.
+    int token_tile = 0;
 };
 
 /// One instruction set's row block in the registry.
