@@ -15,18 +15,21 @@ namespace fp6llm {
 struct QuantSpec {
     DataType format = DataType::kE3M2;  ///< a registry format, or kAuto6
     ScaleMode scale_mode = ScaleMode::kRow;
-    int64_t group_size = 0;             ///< 0 for kRow, 32 for kMx
+    int64_t group_size = 0;                ///< 0 for kRow, 32 for kMx
     DataType scale_type = DataType::kF32;  ///< kF32 or kF16; kE8M0 for kMx
     Rounding rounding = Rounding::kNearestEven;
     MxScaleRule mx_rule = MxScaleRule::kFloor;
     NonFinite non_finite = NonFinite::kError;
     int scale_search = 0;
 
-    int bits() const noexcept;                                ///< kAuto6 counts as 6
-    int64_t groups(int64_t cols) const noexcept;              ///< scales per row
-    int64_t row_code_bytes(int64_t cols) const noexcept;      ///< ceil(cols * bits / 8)
+    int bits() const noexcept;                            ///< kAuto6 counts as 6
+    int64_t groups(int64_t cols) const noexcept;          ///< scales per row
+    int64_t row_code_bytes(int64_t cols) const noexcept;  ///< ceil(cols * bits / 8)
     size_t scale_element_bytes() const noexcept;
 };
+
+/// Throws INVALID_VALUE naming the field (as the C ABI spells it) that is out of range.
+void check_quant_spec(const QuantSpec& spec);
 
 /// Bytes of plain codes and scales; throws INVALID_VALUE if they overflow.
 struct QuantSizes {
@@ -45,8 +48,8 @@ struct QuantStats {
 };
 
 /// Quantizes `w`. `stats` may be nullptr. Returns the format in use (AUTO's choice). With
-/// NonFinite::kError throws INVALID_VALUE naming the first NaN or Inf's row and column, before anything
-/// is written. Bitwise independent of the executor's concurrency and of the ISA.
+/// NonFinite::kError throws INVALID_VALUE naming the first NaN or Inf's row and column, before
+/// anything is written. Bitwise independent of the executor's concurrency and of the ISA.
 DataType quantize(const QuantSpec& spec, const MatrixView& w, uint8_t* codes, void* scales,
                   QuantStats* stats, Executor& executor);
 
