@@ -1,0 +1,50 @@
+// The header of a prepacked blob, and where things lie behind it (the picture is in weight.hpp).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/quantize/quantize.hpp"
+
+namespace fp6llm {
+
+constexpr uint32_t kBlobVersion = 1;
+constexpr uint32_t kBlobBackendCpu = 1;
+constexpr int64_t kBlobPadding = 64;
+
+/// Little-endian, as the processors that read it. Everything the kernels rely on follows from the
+/// shape fields; the sizes are stored to be compared, never to be used.
+struct BlobHeader {
+    char magic[8];          ///< "FP6LLMB" and NUL
+    uint32_t version;       ///< kBlobVersion
+    uint32_t backend;       ///< kBlobBackendCpu
+    uint32_t layout;        ///< CpuSwizzle
+    int32_t format;         ///< DataType
+    int32_t scale_mode;     ///< ScaleMode
+    int32_t scale_type;     ///< DataType
+    int64_t rows;
+    int64_t cols;
+    int64_t group_size;
+    uint64_t total_bytes;
+    uint64_t checksum;      ///< FNV-1a of the header with this field 0
+    uint8_t reserved[176];  ///< 0
+};
+static_assert(sizeof(BlobHeader) == 256);
+
+/// Offsets in bytes from the blob's start.
+struct BlobGeometry {
+    int64_t panels;
+    int64_t k_tiles;
+    int64_t groups;
+    int64_t tiles_offset;
+    int64_t scales_offset;
+    int64_t total_bytes;
+};
+
+/// Throws INVALID_VALUE on overflow.
+BlobGeometry blob_geometry(const QuantSpec& spec, int64_t rows, int64_t cols);
+
+/// FNV-1a over the header as if its checksum were 0.
+uint64_t blob_checksum(const BlobHeader& header) noexcept;
+
+}  // namespace fp6llm
