@@ -17,6 +17,7 @@ struct Field {
     int pair, code_bit, width, word, word_bit;
 };
 
+// clang-format off
 struct P16 {
     static constexpr Field kFields[] = {
         {0, 0, 6, 0, 0}, {1, 0, 6, 0, 6}, {6, 0, 4, 0, 12},                    // A
@@ -25,43 +26,27 @@ struct P16 {
     };
 };
 
-// Pair 0's sign and exponent+mantissa lie where an fp32 has them: sign, low exponent bits and high
-// mantissa bits of the fp32 whose upper half the half-word is (bits 31 and 25..21).
+// The sign and the exponent+mantissa of A, B and C's first codes lie where they are in the upper half
+// of an fp32: sign 15, exponent and mantissa 9..5 (bits 31 and 25..21 of the fp32).
 struct S16E3M2 {
     static constexpr Field kFields[] = {
-        // A
-        {0, 5, 1, 0, 15},
-        {0, 0, 5, 0, 5},
-        {1, 5, 1, 0, 10},
-        {1, 0, 5, 0, 0},
-        {6, 0, 4, 0, 11},
-        // B
-        {2, 5, 1, 1, 15},
-        {2, 0, 5, 1, 5},
-        {3, 5, 1, 1, 10},
-        {3, 0, 5, 1, 0},
-        {7, 0, 4, 1, 11},
-        // C
-        {4, 5, 1, 2, 15},
-        {4, 0, 5, 2, 5},
-        {5, 5, 1, 2, 10},
-        {5, 0, 5, 2, 0},
-        {6, 5, 1, 2, 14},
-        {7, 5, 1, 2, 13},
-        {7, 4, 1, 2, 12},
-        {6, 4, 1, 2, 11},
+        {0, 5, 1, 0, 15}, {0, 0, 5, 0, 5}, {1, 5, 1, 0, 10}, {1, 0, 5, 0, 0}, {6, 0, 4, 0, 11},  // A
+        {2, 5, 1, 1, 15}, {2, 0, 5, 1, 5}, {3, 5, 1, 1, 10}, {3, 0, 5, 1, 0}, {7, 0, 4, 1, 11},  // B
+        {4, 5, 1, 2, 15}, {4, 0, 5, 2, 5}, {5, 5, 1, 2, 10}, {5, 0, 5, 2, 0},                    // C
+        {6, 5, 1, 2, 14}, {7, 5, 1, 2, 13}, {7, 4, 1, 2, 12}, {6, 4, 1, 2, 11},
     };
 };
 
-// As S16E3M2; two exponent and three mantissa bits are an fp32's bits 24..20.
+// Likewise; two exponent and three mantissa bits are 8..4 of the upper half, 24..20 of the fp32.
 struct S16E2M3 {
     static constexpr Field kFields[] = {
         {0, 5, 1, 0, 15}, {0, 0, 5, 0, 4}, {1, 0, 6, 0, 9}, {6, 0, 4, 0, 0},  // A
         {2, 5, 1, 1, 15}, {2, 0, 5, 1, 4}, {3, 0, 6, 1, 9}, {7, 0, 4, 1, 0},  // B
         {4, 5, 1, 2, 15}, {4, 0, 5, 2, 4}, {5, 0, 6, 2, 9},                   // C
-        {6, 5, 1, 2, 3},  {7, 5, 1, 2, 2}, {7, 4, 1, 2, 1}, {6, 4, 1, 2, 0},
+        {6, 5, 1, 2, 3}, {7, 5, 1, 2, 2}, {7, 4, 1, 2, 1}, {6, 4, 1, 2, 0},
     };
 };
+// clang-format on
 
 template <class Swizzle>
 constexpr bool is_bijection() {
