@@ -1,0 +1,31 @@
+# Sourced by every script: strict mode, the checkout's root as working directory, shared helpers.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+venv=$PWD/.venv
+jobs=${FP6LLM_JOBS:-$(nproc)}
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# The usage text of a script: its leading comment.
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+
+# configure_and_build PRESET [TARGET...]
+configure_and_build() {
+    local preset=$1
+    shift
+    local options=(--log-level=WARNING "-DPython3_EXECUTABLE=$venv/bin/python")
+    if command -v ccache >/dev/null; then
+        options+=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+    fi
+    # Warnings are errors in CI, not for somebody with another compiler.
+    options+=(-DFP6LLM_WERROR="$([[ -n ${CI:-} ]] && echo ON || echo OFF)")
+    say "build $preset"
+    cmake --preset "$preset" "${options[@]}"
+    cmake --build --preset "$preset" --parallel "$jobs" ${1:+--target "$@"}
+}
