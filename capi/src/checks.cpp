@@ -171,8 +171,7 @@ QuantSpec check_quant_config(const fp6llmQuantConfig_t* input, AutoFormat auto_f
     }
     spec.non_finite = static_cast<NonFinite>(config.nonFinite);
     if (config.scaleSearch < 0 || config.scaleSearch > 64) {
-        fail(Status::kInvalidValue, "config->scaleSearch = %d is not in 0..64",
-             config.scaleSearch);
+        fail(Status::kInvalidValue, "config->scaleSearch = %d is not in 0..64", config.scaleSearch);
     }
     spec.scale_search = config.scaleSearch;
     return spec;
@@ -181,6 +180,7 @@ QuantSpec check_quant_config(const fp6llmQuantConfig_t* input, AutoFormat auto_f
 QuantSizes check_quant_shape(const QuantSpec& spec, int64_t rows, int64_t cols) {
     check_not_negative(rows, "rows");
     check_not_negative(cols, "cols");
+    checked_mul(cols, 1024, "cols");  // a panel of codes, also where there are no rows
     checked_mul(checked_mul(rows, 8, "rows"), cols > 1 ? cols : 1, "rows * cols");
     return quant_sizes(spec, rows, cols);
 }

@@ -42,7 +42,8 @@ QuantSizes check_quant_shape(const QuantSpec& spec, int64_t rows, int64_t cols);
 /// The float matrix W of the quantizing calls.
 MatrixView check_weights(const void* W, int32_t type, int64_t rows, int64_t cols, int64_t ldw);
 
-/// Reads an input struct by the rule in fp6llm.h: missing fields count as zero, unknown ones must be.
+/// Reads an input struct by the rule in fp6llm.h: missing fields count as zero, unknown ones must
+/// be.
 template <typename Struct>
 Struct read_struct(const Struct* input, const char* name) {
     check_not_null(input, name);

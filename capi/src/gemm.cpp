@@ -16,7 +16,9 @@ struct Shape {
     int32_t b_type, c_type, compute;
 };
 
-long long ll(int64_t value) { return static_cast<long long>(value); }
+long long ll(int64_t value) {
+    return static_cast<long long>(value);
+}
 
 void check_output_type(DataType c, const char* c_name, DataType b, const char* b_name) {
     if (c != DataType::kF32 && c != b) {
@@ -45,7 +47,8 @@ void check_shapes_agree(const GemmProblem& problem, const Shape& shape, const ch
     if (problem.outputs() != shape.m || problem.k() != shape.k) {
         const CpuWeightView& view = problem.weight->cpu();
         fail(Status::kInvalidValue,
-             "op(A) is [m, k] = [%lld, %lld], but %s is [rows, cols] = [%lld, %lld] with transa = %s",
+             "op(A) is [m, k] = [%lld, %lld], but %s is [rows, cols] = [%lld, %lld] with transa = "
+             "%s",
              ll(shape.m), ll(shape.k), name, ll(view.rows), ll(view.cols),
              problem.transposed ? "N" : "T");
     }
@@ -82,8 +85,7 @@ float read_scalar(const void* pointer, const char* name) {
 /// Runs a checked problem, or only its epilogue where there is no product to form.
 void run(fp6llmContext& context, const GemmProblem& problem, const TokenSource& x,
          const OutputSink& y, int32_t algo) {
-    const GemmPlan plan =
-        choose_plan(problem, algo, context.isa, context.executor().concurrency());
+    const GemmPlan plan = choose_plan(problem, algo, context.isa, context.executor().concurrency());
     if (problem.tokens == 0 || problem.outputs() == 0) return;
     if (problem.k() == 0 || y.alpha == 0.0f) {
         run_epilogue(y, problem.outputs(), problem.tokens);
@@ -152,9 +154,8 @@ fp6llmStatus_t fp6llmGemmGetHeuristic(fp6llmHandle_t handle, fp6llmOperation_t t
         const int threads = context.executor().concurrency();
         choose_plan(problem, kAlgoDefault, context.isa, threads);  // says what is not supported
         const std::vector<GemmPlan> plans = plan_gemm(problem, context.isa, threads);
-        const int count = requested < static_cast<int>(plans.size())
-                              ? requested
-                              : static_cast<int>(plans.size());
+        const int count =
+            requested < static_cast<int>(plans.size()) ? requested : static_cast<int>(plans.size());
         const size_t stride = results->structSize;
         auto* out = reinterpret_cast<unsigned char*>(results);
         for (int i = 0; i < count; ++i, out += stride) {

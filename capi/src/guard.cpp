@@ -34,7 +34,9 @@ fp6llmStatus_t report_current_exception(fp6llmHandle_t handle) noexcept {
     }
 }
 
-const char* last_error() noexcept { return t_last_error; }
+const char* last_error() noexcept {
+    return t_last_error;
+}
 
 fp6llmStatus_t copy_text(const char* text, char* buffer, size_t size, size_t* needed) noexcept {
     if (buffer == nullptr && size != 0) {

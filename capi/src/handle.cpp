@@ -37,7 +37,8 @@ void CallerExecutor::run(int64_t count, TaskRef task) {
         const uint64_t bit = uint64_t{1} << index;
         if (chunks.started.fetch_or(bit, std::memory_order_relaxed) & bit) return;
         const IndexRange range = split_range(chunks.count, index, chunks.chunks);
-        for (int64_t i = range.begin; i < range.end; ++i) chunks.task(i);
+        for (int64_t i = range.begin; i < range.end; ++i)
+            chunks.task(i);
         chunks.finished.fetch_add(1, std::memory_order_release);
     };
     parallel_for_(user_, state.chunks, run_chunk, &state);

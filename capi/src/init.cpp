@@ -1,6 +1,6 @@
 // The functions behind the _INIT macros. They write the structs as ABI 0 froze them: when a struct
-// grows, its function goes on writing (and declaring in structSize) the first version's fields only,
-// because the caller may have been built against that version.
+// grows, its function goes on writing (and declaring in structSize) the first version's fields
+// only, because the caller may have been built against that version.
 #include "capi/src/checks.hpp"
 #include "capi/src/guard.hpp"
 

@@ -36,8 +36,7 @@ constexpr StatusText kStatusTexts[] = {
      "Device memory could not be reached."},
     {FP6LLM_STATUS_EXECUTION_FAILED, "FP6LLM_STATUS_EXECUTION_FAILED",
      "Work that had been started failed."},
-    {FP6LLM_STATUS_INTERNAL_ERROR, "FP6LLM_STATUS_INTERNAL_ERROR",
-     "A bug in the library was hit."},
+    {FP6LLM_STATUS_INTERNAL_ERROR, "FP6LLM_STATUS_INTERNAL_ERROR", "A bug in the library was hit."},
     {FP6LLM_STATUS_NOT_SUPPORTED, "FP6LLM_STATUS_NOT_SUPPORTED",
      "The request is valid, but this build or backend cannot do it."},
 };
@@ -77,7 +76,9 @@ fp6llmStatus_t fp6llmGetVersion(int* version) {
     });
 }
 
-const char* fp6llmGetVersionString(void) { return kVersionString; }
+const char* fp6llmGetVersionString(void) {
+    return kVersionString;
+}
 
 const char* fp6llmGetStatusName(fp6llmStatus_t status) {
     const StatusText* row = find_status(status);
@@ -109,8 +110,7 @@ fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count) {
     });
 }
 
-fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal,
-                                   fp6llmDeviceInfo_t* info) {
+fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal, fp6llmDeviceInfo_t* info) {
     return guard([&] {
         check_out_struct(info, "info");
         check_backend(backend, "backend");
@@ -133,7 +133,15 @@ fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal,
     });
 }
 
-int fp6llmGetHeaderVersion(void) { return FP6LLM_VERSION; }
-size_t fp6llmGetBlobAlignment(void) { return FP6LLM_BLOB_ALIGNMENT; }
-int32_t fp6llmGetAlgoDefault(void) { return FP6LLM_ALGO_DEFAULT; }
-int32_t fp6llmGetScaleTypeDefault(void) { return FP6LLM_SCALE_TYPE_DEFAULT; }
+int fp6llmGetHeaderVersion(void) {
+    return FP6LLM_VERSION;
+}
+size_t fp6llmGetBlobAlignment(void) {
+    return FP6LLM_BLOB_ALIGNMENT;
+}
+int32_t fp6llmGetAlgoDefault(void) {
+    return FP6LLM_ALGO_DEFAULT;
+}
+int32_t fp6llmGetScaleTypeDefault(void) {
+    return FP6LLM_SCALE_TYPE_DEFAULT;
+}

@@ -35,6 +35,9 @@ GemmPlan choose_plan(const GemmProblem& problem, int32_t algo, Isa isa, int thre
 void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSource& x,
               const OutputSink& y, uint8_t* workspace, Executor& executor);
 
+/// What is left where there is no product (k or alpha is 0): the epilogue of a zero sum.
+void run_epilogue(const OutputSink& y, int64_t outputs, int64_t tokens);
+
 /// The oracle: products and sums in fp64 in plain order, straight from codes; slow; always built.
 void reference_gemm(const GemmProblem& problem, const TokenSource& x, const OutputSink& y,
                     Executor& executor);

@@ -10,9 +10,8 @@ BlobGeometry blob_geometry(const QuantSpec& spec, int64_t rows, int64_t cols) {
     geometry.panels = ceil_div(rows, kTileRows);
     geometry.k_tiles = ceil_div(cols, kTileCols);
     geometry.groups = spec.groups(cols);
-    const int64_t tile_bytes =
-        checked_mul(checked_mul(geometry.panels, kTileBytes, "rows"), geometry.k_tiles,
-                    "rows * cols");
+    const int64_t tile_bytes = checked_mul(checked_mul(geometry.panels, kTileBytes, "rows"),
+                                           geometry.k_tiles, "rows * cols");
     const int64_t scale_bytes = spec.scale_mode == ScaleMode::kMx ? 1 : 4;
     const int64_t scales =
         checked_mul(checked_mul(geometry.panels, kTileRows * scale_bytes, "rows"), geometry.groups,
@@ -28,7 +27,8 @@ uint64_t blob_checksum(const BlobHeader& header) noexcept {
     copy.checksum = 0;
     const auto* bytes = reinterpret_cast<const uint8_t*>(&copy);
     uint64_t hash = 0xCBF29CE484222325u;
-    for (size_t i = 0; i < sizeof copy; ++i) hash = (hash ^ bytes[i]) * 0x100000001B3u;
+    for (size_t i = 0; i < sizeof copy; ++i)
+        hash = (hash ^ bytes[i]) * 0x100000001B3u;
     return hash;
 }
 

@@ -15,19 +15,19 @@ constexpr int64_t kBlobPadding = 64;
 /// Little-endian, as the processors that read it. Everything the kernels rely on follows from the
 /// shape fields; the sizes are stored to be compared, never to be used.
 struct BlobHeader {
-    char magic[8];          ///< "FP6LLMB" and NUL
-    uint32_t version;       ///< kBlobVersion
-    uint32_t backend;       ///< kBlobBackendCpu
-    uint32_t layout;        ///< CpuSwizzle
-    int32_t format;         ///< DataType
-    int32_t scale_mode;     ///< ScaleMode
-    int32_t scale_type;     ///< DataType
+    char magic[8];       ///< "FP6LLMB" and NUL
+    uint32_t version;    ///< kBlobVersion
+    uint32_t backend;    ///< kBlobBackendCpu
+    uint32_t layout;     ///< CpuSwizzle
+    int32_t format;      ///< DataType
+    int32_t scale_mode;  ///< ScaleMode
+    int32_t scale_type;  ///< DataType
     int64_t rows;
     int64_t cols;
     int64_t group_size;
     uint64_t total_bytes;
     uint64_t checksum;      ///< FNV-1a of the header with this field 0
-    uint8_t reserved[176];  ///< 0
+    uint8_t reserved[184];  ///< 0
 };
 static_assert(sizeof(BlobHeader) == 256);
 

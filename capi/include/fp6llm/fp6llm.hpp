@@ -1,7 +1,7 @@
 // fp6llm.hpp - RAII, exceptions and spans over fp6llm.h, and nothing else.
 //
-// Header-only, C++17. Every wrapper is the size of the pointer it owns; every call is one C call. See
-// fp6llm.h for what the calls compute, shapes, units and errors.
+// Header-only, C++17. Every wrapper is the size of the pointer it owns; every call is one C call.
+// See fp6llm.h for what the calls compute, shapes, units and errors.
 //
 // SPDX-License-Identifier: Apache-2.0
 #ifndef FP6LLM_FP6LLM_HPP_
@@ -15,7 +15,8 @@
 #include "fp6llm/fp6llm.h"
 
 namespace fp6llm {
-// Inline, so that programs which link the static library keep these apart from the core's own names.
+// Inline, so that programs which link the static library keep these apart from the core's own
+// names.
 inline namespace api {
 
 /// A failed call: its status, and the detail text as what().

@@ -1,0 +1,372 @@
+#include "core/prepack/weight.hpp"
+
+#include <cstring>
+
+#include "core/common/cpu.hpp"
+#include "core/common/float16.hpp"
+#include "core/common/fp_env.hpp"
+#include "core/common/math.hpp"
+#include "core/formats/plain_codes.hpp"
+#include "core/prepack/blob.hpp"
+#include "core/quantize/row_quantizer.hpp"
+
+namespace fp6llm {
+namespace {
+
+constexpr char kMagic[8] = "FP6LLMB";
+/// Columns handled at a time where codes pass through a buffer on the stack.
+constexpr int64_t kChunkCols = 1024;
+
+/// The parts of the spec that codes and scales carry; what only quantizing needs is reset.
+QuantSpec stored_spec(const QuantSpec& spec) {
+    QuantSpec stored;
+    stored.format = spec.format;
+    stored.scale_mode = spec.scale_mode;
+    stored.group_size = spec.group_size;
+    stored.scale_type = spec.scale_type;
+    return stored;
+}
+
+/// Splits panels over the executor; task(slot, panel) with slot < the number of parts.
+int64_t panel_parts(int64_t panels, const Executor& executor) noexcept {
+    return panels < executor.concurrency() ? panels : executor.concurrency();
+}
+
+template <typename Task>
+void for_each_panel(int64_t panels, Executor& executor, Task&& task) {
+    const int64_t parts = panel_parts(panels, executor);
+    executor.run(parts, [&](int64_t slot) {
+        const FpEnvGuard fp_env;
+        const IndexRange range = split_range(panels, slot, parts);
+        for (int64_t panel = range.begin; panel < range.end; ++panel)
+            task(slot, panel);
+    });
+}
+
+/// Where the scales of one row go: element g of row r lies at [panel][g][r], 16 rows side by side.
+class ScaleStore {
+  public:
+    ScaleStore(const QuantSpec& spec, const BlobGeometry& geometry, uint8_t* blob) noexcept
+        : spec_(spec), groups_(geometry.groups), base_(blob + geometry.scales_offset) {}
+
+    /// `scales`: [groups] of spec.scale_type.
+    void put_row(int64_t row, const uint8_t* scales) const noexcept {
+        const int64_t first = row / kTileRows * groups_ * kTileRows + row % kTileRows;
+        for (int64_t g = 0; g < groups_; ++g) {
+            const int64_t at = first + g * kTileRows;
+            if (spec_.scale_mode == ScaleMode::kMx) {
+                base_[at] = scales[g];
+            } else if (spec_.scale_type == DataType::kF32) {
+                std::memcpy(base_ + at * 4, scales + g * 4, 4);
+            } else {
+                uint16_t half;
+                std::memcpy(&half, scales + g * 2, 2);
+                const float value = half_to_float(half);
+                std::memcpy(base_ + at * 4, &value, 4);
+            }
+        }
+    }
+
+    /// Scale 1 for a padding row.
+    void pad_row(int64_t row) const noexcept {
+        const int64_t first = row / kTileRows * groups_ * kTileRows + row % kTileRows;
+        const float one = 1.0f;
+        for (int64_t g = 0; g < groups_; ++g) {
+            const int64_t at = first + g * kTileRows;
+            if (spec_.scale_mode == ScaleMode::kMx) {
+                base_[at] = 127;
+            } else {
+                std::memcpy(base_ + at * 4, &one, 4);
+            }
+        }
+    }
+
+  private:
+    const QuantSpec& spec_;
+    int64_t groups_;
+    uint8_t* base_;
+};
+
+/// Inverse of half_to_float() bit for bit, NaN payloads included, for floats that came from it.
+uint16_t exact_half(float value) noexcept {
+    const uint32_t bits = float_bits(value);
+    if ((bits & 0x7F800000u) != 0x7F800000u) return float_to_half(value);
+    return static_cast<uint16_t>(((bits >> 16) & 0x8000u) | 0x7C00u | ((bits >> 13) & 0x3FFu));
+}
+
+/// Header, padding and the scales of padding rows: everything that no row of codes writes.
+void write_frame(const QuantSpec& spec, int64_t rows, int64_t cols, const BlobGeometry& geometry,
+                 uint8_t* blob) noexcept {
+    BlobHeader header{};
+    std::memcpy(header.magic, kMagic, sizeof header.magic);
+    header.version = kBlobVersion;
+    header.backend = kBlobBackendCpu;
+    header.layout = static_cast<uint32_t>(active_swizzle());
+    header.format = static_cast<int32_t>(spec.format);
+    header.scale_mode = static_cast<int32_t>(spec.scale_mode);
+    header.scale_type = static_cast<int32_t>(spec.scale_type);
+    header.rows = rows;
+    header.cols = cols;
+    header.group_size = spec.group_size;
+    header.total_bytes = static_cast<uint64_t>(geometry.total_bytes);
+    header.checksum = blob_checksum(header);
+    std::memcpy(blob, &header, sizeof header);
+    std::memset(blob + sizeof header, 0, kBlobPadding);
+    const int64_t scale_bytes =
+        geometry.panels * geometry.groups * kTileRows * (spec.scale_mode == ScaleMode::kMx ? 1 : 4);
+    const int64_t scales_end = geometry.scales_offset + scale_bytes;
+    std::memset(blob + scales_end, 0, static_cast<size_t>(geometry.total_bytes - scales_end));
+    const ScaleStore store(spec, geometry, blob);
+    for (int64_t row = rows; row < geometry.panels * kTileRows; ++row)
+        store.pad_row(row);
+}
+
+/// Turns codes of the format into tile codes, in place.
+void widen(uint8_t* codes, int64_t count, int shift) noexcept {
+    if (shift == 0) return;
+    for (int64_t i = 0; i < count; ++i)
+        codes[i] = static_cast<uint8_t>(codes[i] << shift);
+}
+
+CpuWeightView make_view(const QuantSpec& spec, CpuSwizzle swizzle, int64_t rows, int64_t cols,
+                        const BlobGeometry& geometry, const uint8_t* blob) noexcept {
+    CpuWeightView view{};
+    view.rows = rows;
+    view.cols = cols;
+    view.panels = geometry.panels;
+    view.k_tiles = geometry.k_tiles;
+    view.format = find_format(spec.format);
+    view.family = tile_coding(*view.format).family;
+    view.swizzle = swizzle;
+    view.scale_mode = spec.scale_mode;
+    view.group_size = spec.group_size;
+    view.groups = geometry.groups;
+    view.tiles = blob + geometry.tiles_offset;
+    const uint8_t* scales = blob + geometry.scales_offset;
+    if (spec.scale_mode == ScaleMode::kMx) {
+        view.e8m0 = scales;
+    } else {
+        view.scales = reinterpret_cast<const float*>(scales);
+    }
+    return view;
+}
+
+/// A header's fields as a spec, if they are ones that pack_blob() writes.
+QuantSpec checked_spec(const BlobHeader& header) {
+    QuantSpec spec;
+    spec.format = static_cast<DataType>(header.format);
+    spec.scale_mode = static_cast<ScaleMode>(header.scale_mode);
+    spec.scale_type = static_cast<DataType>(header.scale_type);
+    spec.group_size = header.group_size;
+    const bool has_float_scales =
+        spec.scale_type == DataType::kF32 || spec.scale_type == DataType::kF16;
+    bool valid = find_format(spec.format) != nullptr && header.rows >= 0 && header.cols >= 0;
+    switch (spec.scale_mode) {
+        case ScaleMode::kRow:
+            valid = valid && spec.group_size == 0 && has_float_scales;
+            break;
+        case ScaleMode::kGroup:
+            valid = valid && spec.group_size >= 16 && spec.group_size <= 4096 &&
+                    spec.group_size % 8 == 0 && has_float_scales;
+            break;
+        case ScaleMode::kMx:
+            valid = valid && spec.group_size == 32 && spec.scale_type == DataType::kE8M0;
+            break;
+        default:
+            valid = false;
+    }
+    if (!valid) fail(Status::kInvalidValue, "blob: its header holds an impossible matrix");
+    return spec;
+}
+
+}  // namespace
+
+CpuSwizzle active_swizzle() noexcept {
+    return active_isa() == Isa::kAvx2 ? CpuSwizzle::kS16 : CpuSwizzle::kP16;
+}
+
+size_t Weight::blob_bytes(const QuantSpec& spec, int64_t rows, int64_t cols) {
+    return static_cast<size_t>(blob_geometry(spec, rows, cols).total_bytes);
+}
+
+void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const uint8_t* codes,
+                       const void* scales, uint8_t* blob, Executor& executor) {
+    const BlobGeometry geometry = blob_geometry(spec, rows, cols);
+    const FormatInfo& format = *find_format(spec.format);
+    const TileCoding coding = tile_coding(format);
+    const CpuSwizzle swizzle = active_swizzle();
+    const int64_t row_bytes = spec.row_code_bytes(cols);
+    const int64_t row_scale_bytes =
+        geometry.groups * static_cast<int64_t>(spec.scale_element_bytes());
+    const ScaleStore store(spec, geometry, blob);
+
+    for_each_panel(geometry.panels, executor, [&](int64_t, int64_t panel) {
+        const int64_t row0 = panel * kTileRows;
+        const int64_t row_count = rows - row0 < kTileRows ? rows - row0 : kTileRows;
+        uint8_t* tiles = blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes;
+        uint8_t buffer[kTileRows][kChunkCols];
+        for (int64_t k = 0; k < cols; k += kChunkCols) {
+            const int64_t count = cols - k < kChunkCols ? cols - k : kChunkCols;
+            const int64_t padded = round_up(count, kTileCols);
+            for (int64_t r = 0; r < kTileRows; ++r) {
+                const int64_t given = r < row_count ? count : 0;
+                if (given != 0) {
+                    unpack_codes(codes + (row0 + r) * row_bytes + k * format.bits / 8, format.bits,
+                                 given, buffer[r]);
+                    widen(buffer[r], given, coding.shift);
+                }
+                std::memset(buffer[r] + given, 0, static_cast<size_t>(padded - given));
+            }
+            pack_panel(swizzle, coding.family, buffer[0], kChunkCols, count,
+                       tiles + k / kTileCols * kTileBytes);
+        }
+        for (int64_t r = 0; r < row_count; ++r) {
+            store.put_row(row0 + r,
+                          static_cast<const uint8_t*>(scales) + (row0 + r) * row_scale_bytes);
+        }
+    });
+    write_frame(spec, rows, cols, geometry, blob);
+}
+
+std::unique_ptr<Weight> Weight::from_codes(const QuantSpec& spec, int64_t rows, int64_t cols,
+                                           const uint8_t* codes, const void* scales,
+                                           Executor& executor) {
+    std::unique_ptr<Weight> weight(new Weight);
+    const BlobGeometry geometry = blob_geometry(spec, rows, cols);
+    weight->bytes_ = static_cast<size_t>(geometry.total_bytes);
+    weight->own_ = AlignedBuffer(weight->bytes_);
+    weight->spec_ = stored_spec(spec);
+    pack_blob(spec, rows, cols, codes, scales, weight->own_.data(), executor);
+    weight->view_ =
+        make_view(weight->spec_, active_swizzle(), rows, cols, geometry, weight->own_.data());
+    return weight;
+}
+
+std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixView& w,
+                                            Executor& executor) {
+    std::unique_ptr<Weight> weight(new Weight);
+    const BlobGeometry geometry = blob_geometry(spec, w.rows, w.cols);
+    weight->bytes_ = static_cast<size_t>(geometry.total_bytes);
+    weight->own_ = AlignedBuffer(weight->bytes_);
+    uint8_t* blob = weight->own_.data();
+    const int64_t stride = round_up(w.cols, 64);
+    const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
+    const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
+    const AlignedBuffer scratch(static_cast<size_t>(
+        checked_mul(slot_bytes, panel_parts(geometry.panels, executor), "cols")));
+
+    const RowQuantizer quantizer(spec, w, executor);
+    weight->spec_ = stored_spec(quantizer.spec());
+    const TileCoding coding = tile_coding(quantizer.format());
+    const CpuSwizzle swizzle = active_swizzle();
+    const ScaleStore store(weight->spec_, geometry, blob);
+
+    for_each_panel(geometry.panels, executor, [&](int64_t slot, int64_t panel) {
+        uint8_t* scales = scratch.data() + slot * slot_bytes;
+        uint8_t* codes = scales + scale_bytes;
+        for (int64_t r = 0; r < kTileRows; ++r) {
+            uint8_t* row_codes = codes + r * stride;
+            const int64_t row = panel * kTileRows + r;
+            int64_t given = 0;
+            if (row < w.rows) {
+                quantizer.quantize_row(row, row_codes, scales, nullptr);
+                store.put_row(row, scales);
+                widen(row_codes, w.cols, coding.shift);
+                given = w.cols;
+            }
+            std::memset(row_codes + given, 0, static_cast<size_t>(stride - given));
+        }
+        pack_panel(swizzle, coding.family, codes, stride, w.cols,
+                   blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes);
+    });
+    write_frame(weight->spec_, w.rows, w.cols, geometry, blob);
+    weight->view_ = make_view(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
+    return weight;
+}
+
+std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
+    BlobHeader header;
+    if (bytes < sizeof header) {
+        fail(Status::kInvalidValue, "bytes = %zu < the blob header's %zu", bytes, sizeof header);
+    }
+    std::memcpy(&header, blob, sizeof header);
+    if (std::memcmp(header.magic, kMagic, sizeof header.magic) != 0) {
+        fail(Status::kInvalidValue, "blob does not begin with a blob header");
+    }
+    if (header.checksum != blob_checksum(header)) {
+        fail(Status::kInvalidValue, "blob: its header's checksum does not match");
+    }
+    if (header.version != kBlobVersion) {
+        fail(Status::kNotSupported, "blob has version %u; version %u is supported", header.version,
+             kBlobVersion);
+    }
+    if (header.backend != kBlobBackendCpu) {
+        fail(Status::kArchMismatch, "blob is of backend %u; the handle is of the CPU backend",
+             header.backend);
+    }
+    const auto swizzle = static_cast<CpuSwizzle>(header.layout);
+    if (swizzle != CpuSwizzle::kP16 && swizzle != CpuSwizzle::kS16) {
+        fail(Status::kNotSupported, "blob has layout %u; this version knows P16 and S16",
+             header.layout);
+    }
+    const QuantSpec spec = checked_spec(header);
+    const BlobGeometry geometry = blob_geometry(spec, header.rows, header.cols);
+    const auto total = static_cast<uint64_t>(geometry.total_bytes);
+    if (header.total_bytes != total || bytes < total) {
+        fail(Status::kInvalidValue, "blob of %lld x %lld takes %llu bytes; bytes = %zu",
+             static_cast<long long>(header.rows), static_cast<long long>(header.cols),
+             static_cast<unsigned long long>(total), bytes);
+    }
+    std::unique_ptr<Weight> weight(new Weight);
+    weight->spec_ = spec;
+    weight->bytes_ = static_cast<size_t>(total);
+    weight->view_ = make_view(spec, swizzle, header.rows, header.cols, geometry, blob);
+    return weight;
+}
+
+const char* Weight::layout_name() const noexcept {
+    return view_.swizzle == CpuSwizzle::kS16 ? "cpu-s16/1" : "cpu-p16/1";
+}
+
+void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) const {
+    const FormatInfo& format = *view_.format;
+    const int shift = tile_coding(format).shift;
+    const int64_t row_bytes = spec_.row_code_bytes(view_.cols);
+    const auto scale_bytes = static_cast<int64_t>(spec_.scale_element_bytes());
+    auto* scale_out = static_cast<uint8_t*>(scales);
+
+    for_each_panel(view_.panels, executor, [&](int64_t, int64_t panel) {
+        const int64_t row0 = panel * kTileRows;
+        const int64_t row_count = view_.rows - row0 < kTileRows ? view_.rows - row0 : kTileRows;
+        uint8_t buffer[kTileRows][kChunkCols];
+        for (int64_t k = 0; codes != nullptr && k < view_.cols; k += kChunkCols) {
+            const int64_t count = view_.cols - k < kChunkCols ? view_.cols - k : kChunkCols;
+            unpack_panel(view_.swizzle, view_.family,
+                         view_.panel_tiles(panel) + k / kTileCols * kTileBytes, count, buffer[0],
+                         kChunkCols);
+            for (int64_t r = 0; r < row_count; ++r) {
+                for (int64_t i = 0; shift != 0 && i < count; ++i) {
+                    buffer[r][i] = static_cast<uint8_t>(buffer[r][i] >> shift);
+                }
+                pack_codes(buffer[r], format.bits, count,
+                           codes + (row0 + r) * row_bytes + k * format.bits / 8);
+            }
+        }
+        for (int64_t r = 0; scale_out != nullptr && r < row_count; ++r) {
+            for (int64_t g = 0; g < view_.groups; ++g) {
+                const int64_t at = (panel * view_.groups + g) * kTileRows + r;
+                uint8_t* out = scale_out + ((row0 + r) * view_.groups + g) * scale_bytes;
+                if (view_.e8m0 != nullptr) {
+                    *out = view_.e8m0[at];
+                } else if (spec_.scale_type == DataType::kF32) {
+                    std::memcpy(out, view_.scales + at, 4);
+                } else {
+                    const uint16_t half = exact_half(view_.scales[at]);
+                    std::memcpy(out, &half, 2);
+                }
+            }
+        }
+    });
+}
+
+}  // namespace fp6llm
