@@ -1,0 +1,264 @@
+// CPU tiles: every bit lies where docs/layouts.md draws it, everything packed comes back, and S16's
+// fields are the floats that the AVX2 kernels take them for.
+#include "core/prepack/cpu_tile.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "core/common/float16.hpp"
+#include "core/common/math.hpp"
+#include "tests/unit/prepack/layout_testing.hpp"
+
+namespace fp6llm {
+namespace {
+
+struct Layout {
+    const char* name;
+    CpuSwizzle swizzle;
+    TileFamily family;
+    /// The bits of A, B, C's half-words from bit 15 down to bit 0, as "pair.bit" of the codes.
+    const char* diagram[3];
+};
+
+const Layout kLayouts[] = {
+    {"P16_E3M2",
+     CpuSwizzle::kP16,
+     TileFamily::kE3M2,
+     {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
+      "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
+      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"}},
+    {"P16_E2M3",
+     CpuSwizzle::kP16,
+     TileFamily::kE2M3,
+     {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
+      "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
+      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"}},
+    {"S16_E3M2",
+     CpuSwizzle::kS16,
+     TileFamily::kE3M2,
+     {"0.5 6.3 6.2 6.1 6.0 1.5 0.4 0.3 0.2 0.1 0.0 1.4 1.3 1.2 1.1 1.0",
+      "2.5 7.3 7.2 7.1 7.0 3.5 2.4 2.3 2.2 2.1 2.0 3.4 3.3 3.2 3.1 3.0",
+      "4.5 6.5 7.5 7.4 6.4 5.5 4.4 4.3 4.2 4.1 4.0 5.4 5.3 5.2 5.1 5.0"}},
+    {"S16_E2M3",
+     CpuSwizzle::kS16,
+     TileFamily::kE2M3,
+     {"0.5 1.5 1.4 1.3 1.2 1.1 1.0 0.4 0.3 0.2 0.1 0.0 6.3 6.2 6.1 6.0",
+      "2.5 3.5 3.4 3.3 3.2 3.1 3.0 2.4 2.3 2.2 2.1 2.0 7.3 7.2 7.1 7.0",
+      "4.5 5.5 5.4 5.3 5.2 5.1 5.0 4.4 4.3 4.2 4.1 4.0 6.5 7.5 7.4 6.4"}},
+};
+
+class CpuTile : public testing::TestWithParam<Layout> {
+  protected:
+    void pack(const uint8_t* codes, int64_t stride, int64_t cols, uint8_t* tiles) const {
+        pack_panel(GetParam().swizzle, GetParam().family, codes, stride, cols, tiles);
+    }
+    void unpack(const uint8_t* tiles, int64_t cols, uint8_t* codes, int64_t stride) const {
+        unpack_panel(GetParam().swizzle, GetParam().family, tiles, cols, codes, stride);
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(Layouts, CpuTile, testing::ValuesIn(kLayouts),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+/// Word and bit of a code's bit, read off the diagram.
+struct Place {
+    int word, bit;
+};
+std::vector<Place> places_of(const Layout& layout) {
+    std::vector<Place> places(8 * 6, {-1, -1});
+    for (int word = 0; word < 3; ++word) {
+        std::istringstream diagram(layout.diagram[word]);
+        std::string token;
+        for (int bit = 15; diagram >> token; --bit) {
+            places[static_cast<size_t>((token[0] - '0') * 6 + (token[2] - '0'))] = {word, bit};
+        }
+    }
+    return places;
+}
+
+TEST_P(CpuTile, EachBitLiesWhereTheDiagramHasIt) {
+    const std::vector<Place> places = places_of(GetParam());
+    for (int row = 0; row < kTileRows; ++row) {
+        for (int k = 0; k < kTileCols; ++k) {
+            for (int bit = 0; bit < 6; ++bit) {
+                uint8_t codes[kTileRows * kTileCols] = {};
+                codes[row * kTileCols + k] = static_cast<uint8_t>(1 << bit);
+                uint32_t tile[3][kTileRows];
+                pack(codes, kTileCols, kTileCols, reinterpret_cast<uint8_t*>(tile));
+
+                uint32_t expected[3][kTileRows] = {};
+                const Place place = places[static_cast<size_t>(k / 2 * 6 + bit)];
+                expected[place.word][row] = 1u << (place.bit + 16 * (k % 2));
+                ASSERT_EQ(std::memcmp(tile, expected, sizeof tile), 0)
+                    << "row " << row << " k " << k << " bit " << bit;
+            }
+        }
+    }
+}
+
+TEST_P(CpuTile, EachCodeAtEachPositionComesBack) {
+    for (int position = 0; position < kTileRows * kTileCols; ++position) {
+        for (int code = 0; code < 64; ++code) {
+            uint8_t codes[kTileRows * kTileCols] = {};
+            codes[position] = static_cast<uint8_t>(code);
+            uint8_t tile[kTileBytes], back[sizeof codes];
+            pack(codes, kTileCols, kTileCols, tile);
+            unpack(tile, kTileCols, back, kTileCols);
+            ASSERT_EQ(std::memcmp(codes, back, sizeof codes), 0) << position << " " << code;
+        }
+    }
+}
+
+TEST_P(CpuTile, AnyWidthAndStrideComesBackWithinItsBounds) {
+    for (const int64_t cols : {1, 2, 15, 16, 17, 31, 32, 33, 100, 576, 1536}) {
+        const int64_t padded = round_up(cols, kTileCols);
+        for (const int64_t stride : {padded, padded + 1, padded + 77}) {
+            std::vector<uint8_t> codes = make_codes(6, kTileRows * stride);
+            for (int64_t r = 0; r < kTileRows; ++r) {
+                std::fill(&codes[static_cast<size_t>(r * stride + cols)],
+                          codes.data() + r * stride + padded, uint8_t{0});
+            }
+            Guarded tiles(static_cast<size_t>(padded / kTileCols * kTileBytes));
+            pack(codes.data(), stride, cols, tiles.data());
+            // Codes between a row's end and the next row are not unpack_panel's to write.
+            std::vector<uint8_t> expected = codes, back(codes.size(), 0xEE);
+            for (int64_t r = 0; r < kTileRows; ++r) {
+                std::fill(expected.begin() + r * stride + padded,
+                          expected.begin() + (r + 1) * stride, uint8_t{0xEE});
+            }
+            unpack(tiles.data(), cols, back.data(), stride);
+            ASSERT_EQ(back, expected) << cols << " columns, stride " << stride;
+        }
+    }
+}
+
+TEST_P(CpuTile, WholeMatricesComeBack) {
+    struct Shape {
+        int64_t rows, cols;
+    };
+    for (const Shape shape : {Shape{1, 1}, {17, 3}, {576, 1536}, {151936, 896}}) {
+        const int64_t padded = round_up(shape.cols, kTileCols);
+        const int64_t pool_rows = 64;  // rows repeat with an odd period, so panels differ
+        const std::vector<uint8_t> pool = make_codes(6, pool_rows * shape.cols);
+        std::vector<uint8_t> codes(static_cast<size_t>(kTileRows * padded)), back(codes.size());
+        std::vector<uint8_t> tiles(static_cast<size_t>(padded / kTileCols * kTileBytes));
+        for (int64_t row = 0; row < shape.rows; row += kTileRows) {
+            std::fill(codes.begin(), codes.end(), uint8_t{0});
+            for (int64_t r = 0; r < std::min<int64_t>(kTileRows, shape.rows - row); ++r) {
+                std::memcpy(&codes[static_cast<size_t>(r * padded)],
+                            &pool[static_cast<size_t>((row + r) % (pool_rows - 1) * shape.cols)],
+                            static_cast<size_t>(shape.cols));
+            }
+            pack(codes.data(), padded, shape.cols, tiles.data());
+            unpack(tiles.data(), shape.cols, back.data(), padded);
+            ASSERT_EQ(codes, back) << shape.rows << " x " << shape.cols << ", row " << row;
+        }
+    }
+}
+
+/// One tile in which row 0 holds `code` at every k.
+void pack_row0(const Layout& layout, int code, uint32_t (&tile)[3][kTileRows]) {
+    uint8_t codes[kTileRows * kTileCols] = {};
+    std::memset(codes, code, kTileCols);
+    pack_panel(layout.swizzle, layout.family, codes, kTileCols, kTileCols,
+               reinterpret_cast<uint8_t*>(tile));
+}
+
+// The identities behind the kernels' decoding: a shift and a mask make an fp32 of a field.
+TEST(CpuTileS16, FieldsAreFloats) {
+    for (const TileFamily family : {TileFamily::kE3M2, TileFamily::kE2M3}) {
+        const bool e3m2 = family == TileFamily::kE3M2;
+        const uint32_t mask = e3m2 ? 0x83E00000u : 0x81F00000u;
+        const int exponent = e3m2 ? 124 : 126;
+        const Layout layout = {"", CpuSwizzle::kS16, family, {}};
+        for (int code = 0; code < 64; ++code) {
+            uint32_t tile[3][kTileRows];
+            pack_row0(layout, code, tile);
+            const float value = tile_values(family)[code];
+            const auto expect_value = [&](uint32_t bits, const char* what) {
+                const float placed = float_from_bits(bits & mask);
+                EXPECT_EQ(float_bits(std::ldexp(placed, exponent)), float_bits(value))
+                    << what << " of code " << code;
+            };
+            for (const auto& word : tile) {
+                expect_value(word[0], "odd first");
+                expect_value(word[0] << 16, "even first");
+                if (e3m2) {
+                    expect_value(word[0] << 5, "odd second");
+                    expect_value(word[0] << 21, "even second");
+                } else {
+                    const auto second = [](uint32_t half) {
+                        return static_cast<uint32_t>(static_cast<int16_t>(half << 1) >> 6) << 16;
+                    };
+                    expect_value(second(word[0] >> 16), "odd second");
+                    expect_value(second(word[0]), "even second");
+                }
+            }
+        }
+    }
+}
+
+// P16's promise: the low six bits of these words are the codes of pairs 0 to 7.
+TEST(CpuTileP16, ShiftsGiveTableIndices) {
+    const std::vector<uint8_t> codes = make_codes(6, kTileRows * kTileCols);
+    uint32_t tile[3][kTileRows];
+    pack_panel(CpuSwizzle::kP16, TileFamily::kE2M3, codes.data(), kTileCols, kTileCols,
+               reinterpret_cast<uint8_t*>(tile));
+    for (int row = 0; row < kTileRows; ++row) {
+        for (int odd = 0; odd < 2; ++odd) {
+            const uint32_t a = tile[0][row] >> 16 * odd & 0xFFFF;
+            const uint32_t b = tile[1][row] >> 16 * odd & 0xFFFF;
+            const uint32_t c = tile[2][row] >> 16 * odd & 0xFFFF;
+            const uint32_t index[8] = {a,
+                                       a >> 6,
+                                       b,
+                                       b >> 6,
+                                       c,
+                                       c >> 6,
+                                       a >> 12 | (c >> 8 & 0xFFF0),
+                                       b >> 12 | (c >> 10 & 0xFFF0)};
+            for (int pair = 0; pair < 8; ++pair) {
+                EXPECT_EQ(index[pair] & 63, codes[static_cast<size_t>(row * 16 + pair * 2 + odd)])
+                    << "row " << row << " pair " << pair;
+            }
+        }
+    }
+}
+
+TEST(TileCoding, WideningKeepsEveryValue) {
+    for (const FormatInfo& format : all_formats()) {
+        const TileCoding coding = tile_coding(format);
+        for (int code = 0; code < 1 << format.bits; ++code) {
+            const int tile_code = code << coding.shift;
+            ASSERT_LT(tile_code, 64) << format.name;
+            EXPECT_EQ(float_bits(tile_values(coding.family)[tile_code]),
+                      float_bits(format.values[code]))
+                << format.name << " code " << code;
+        }
+    }
+}
+
+TEST(TileCoding, FamiliesAndShifts) {
+    struct Row {
+        DataType type;
+        TileFamily family;
+        int shift;
+    };
+    for (const Row& row : {Row{DataType::kE3M2, TileFamily::kE3M2, 0},
+                           {DataType::kE3M1, TileFamily::kE3M2, 1},
+                           {DataType::kE2M3, TileFamily::kE2M3, 0},
+                           {DataType::kE2M2, TileFamily::kE2M3, 1},
+                           {DataType::kE2M1, TileFamily::kE2M3, 2}}) {
+        const TileCoding coding = tile_coding(*find_format(row.type));
+        EXPECT_EQ(coding.family, row.family) << find_format(row.type)->name;
+        EXPECT_EQ(coding.shift, row.shift) << find_format(row.type)->name;
+    }
+}
+
+}  // namespace
+}  // namespace fp6llm
