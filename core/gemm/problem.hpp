@@ -26,7 +26,7 @@ struct OutputSink {
     DataType type;  ///< kF32, kF16 or kBF16
     int64_t ld;
     float alpha = 1.0f;
-    float beta = 0.0f;  ///< 0: data is never read
+    float beta = 0.0f;           ///< 0: data is never read
     const void* bias = nullptr;  ///< [outputs]
     DataType bias_type = DataType::kF32;
     Activation activation = Activation::kNone;

@@ -4,11 +4,15 @@
 namespace fp6llm {
 
 #ifndef FP6LLM_GEMM_AVX2
-const CpuKernelSet* avx2_kernels() noexcept { return nullptr; }
+const CpuKernelSet* avx2_kernels() noexcept {
+    return nullptr;
+}
 #endif
 
 #ifndef FP6LLM_GEMM_AVX512
-const CpuKernelSet* avx512_kernels() noexcept { return nullptr; }
+const CpuKernelSet* avx512_kernels() noexcept {
+    return nullptr;
+}
 #endif
 
 }  // namespace fp6llm

@@ -1,0 +1,245 @@
+// Choosing a kernel, a token block and a thread count. The rules, in order; each has its test in
+// tests/unit/gemm/test_plan.cpp:
+//
+//   1. A kernel must be built, run on the given ISA, and read the weight's swizzle (portable
+//   kernels
+//      read every one) and its group size.
+//   2. Its arithmetic must keep what the compute type promises: bf16 dot products for FAST_16BF,
+//   and
+//      for bf16 activations always, since those are exact; fp32 otherwise. More exact than asked is
+//      allowed: FAST_16F has no kernel of its own.
+//   3. Best first: the highest instruction set; bf16 arithmetic before fp32; then the kernel with
+//      the smallest max_tokens that takes the call in one block, else the one with the largest.
+//   4. The transposed product has one algorithm, with the best set that reads the swizzle.
+//   5. The reference is last.
+#include "core/gemm/plan.hpp"
+
+#include <algorithm>
+
+#include "core/common/error.hpp"
+#include "core/common/math.hpp"
+#include "core/gemm/workspace.hpp"
+
+namespace fp6llm {
+namespace {
+
+/// Packed activations of one block stay in a cache that threads share; 2 to 8 MiB measure alike.
+constexpr int64_t kPackedBlockBytes = int64_t{4} << 20;
+/// Smaller blocks would decode the weight too often, whatever the cache.
+constexpr int64_t kMinBlockTokens = 64;
+/// Blocks are cut at multiples of this where the kernel names no tile: of every tile in use.
+constexpr int64_t kDefaultTile = 16;
+/// Weight bytes times tokens that are worth a thread: about 10 us, a few times a wake-up.
+constexpr int64_t kWorkPerThread = 150 * 1000;
+
+constexpr int kMaxCandidates = 32;
+
+struct Candidate {
+    const CpuKernelSet* set;
+    const CpuGemmKernel* kernel;
+};
+
+struct Candidates {
+    Candidate items[kMaxCandidates];
+    int count = 0;
+    void add(Candidate candidate) {
+        if (count < kMaxCandidates) items[count++] = candidate;
+    }
+};
+
+/// Sets that may run on `isa`, best first.
+struct KernelSets {
+    const CpuKernelSet* items[3];
+    int count = 0;
+};
+KernelSets kernel_sets(Isa isa) noexcept {
+    KernelSets sets;
+    for (const CpuKernelSet* set : {avx512_kernels(), avx2_kernels(), portable_kernels()}) {
+        if (set != nullptr && set->isa <= isa) sets.items[sets.count++] = set;
+    }
+    return sets;
+}
+
+bool reads_swizzle(const CpuKernelSet& set, const CpuGemmKernel& kernel, CpuSwizzle swizzle) {
+    return set.isa == Isa::kPortable || kernel.swizzle == swizzle;
+}
+
+bool keeps_promise(Arithmetic arithmetic, const GemmProblem& problem) {
+    return arithmetic == Arithmetic::kF32 || problem.x_type == DataType::kBF16 ||
+           problem.compute == ComputeType::kF32FastBF16;
+}
+
+/// Rule 3, as a strict weak order.
+bool better(const Candidate& a, const Candidate& b, int64_t tokens) {
+    if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
+    if (a.kernel->arithmetic != b.kernel->arithmetic) {
+        return a.kernel->arithmetic == Arithmetic::kBf16;
+    }
+    const bool a_fits = a.kernel->max_tokens >= tokens, b_fits = b.kernel->max_tokens >= tokens;
+    if (a_fits != b_fits) return a_fits;
+    if (a.kernel->max_tokens != b.kernel->max_tokens) {
+        return (a.kernel->max_tokens < b.kernel->max_tokens) == a_fits;
+    }
+    return a.kernel->algo < b.kernel->algo;
+}
+
+Candidates find_candidates(const GemmProblem& problem, Isa isa) {
+    Candidates found;
+    const KernelSets sets = kernel_sets(isa);
+    const CpuSwizzle swizzle = problem.weight->cpu().swizzle;
+    for (int s = 0; s < sets.count; ++s) {
+        const CpuKernelSet& set = *sets.items[s];
+        for (int i = 0; i < set.count; ++i) {
+            const CpuGemmKernel& kernel = set.kernels[i];
+            if (problem.transposed) {
+                if (!reads_swizzle(set, kernel, swizzle)) continue;
+                found.add({&set, nullptr});
+                return found;
+            }
+            if (kernel.isa <= isa && reads_swizzle(set, kernel, swizzle) &&
+                kernel_can_run(kernel, problem)) {
+                found.add({&set, &kernel});
+            }
+        }
+    }
+    return found;
+}
+
+bool is_offered(ComputeType compute) noexcept {
+    return compute == ComputeType::kF32 || compute == ComputeType::kF32FastF16 ||
+           compute == ComputeType::kF32FastBF16;
+}
+
+[[noreturn]] void fail_compute_type(ComputeType compute) {
+    const char* name = compute == ComputeType::kF32FastF8    ? "32F_FAST_8F"
+                       : compute == ComputeType::kF32FastI8  ? "32F_FAST_8I"
+                       : compute == ComputeType::kF32FastI16 ? "32F_FAST_16I"
+                                                             : nullptr;
+    if (name == nullptr) {
+        fail(Status::kInvalidValue, "computeType = %d is not a compute type",
+             static_cast<int>(compute));
+    }
+    fail(Status::kNotSupported,
+         "computeType = FP6LLM_COMPUTE_%s: the CPU multiplies with 32F, 32F_FAST_16F and "
+         "32F_FAST_16BF in this version; quantized activations come in a later one",
+         name);
+}
+
+/// No candidate has `algo`: says whether that is because it does not exist or does not fit.
+[[noreturn]] void fail_algo(int32_t algo) {
+    const char* name = algo == kAlgoTransposed ? "transposed_f32" : nullptr;
+    const KernelSets sets = kernel_sets(Isa::kAvx512Bf16);
+    for (int s = 0; s < sets.count; ++s) {
+        for (int i = 0; i < sets.items[s]->count; ++i) {
+            if (sets.items[s]->kernels[i].algo == algo) name = sets.items[s]->kernels[i].name;
+        }
+    }
+    if (name == nullptr) {
+        fail(Status::kInvalidValue, "algo = %d does not exist; fp6llmGemmGetHeuristic() lists them",
+             algo);
+    }
+    fail(Status::kNotSupported,
+         "algo = %d (%s) cannot run this operation, types, compute type, group size or layout on "
+         "this processor; fp6llmGemmGetHeuristic() lists those that can",
+         algo, name);
+}
+
+GemmPlan reference_plan() {
+    return {kAlgoReference, "reference_f64", nullptr, nullptr, /*token_block=*/1, /*threads=*/1, 0};
+}
+
+int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+    const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : kDefaultTile;
+    const int64_t tokens = problem.tokens, sample = round_up(kMinBlockTokens, tile);
+    const int64_t bytes = static_cast<int64_t>(kernel.packed_bytes(problem.k(), sample));
+    int64_t most = std::max(sample, kPackedBlockBytes / std::max<int64_t>(bytes / sample, 1));
+    most = std::min(most, std::max<int64_t>(kernel.max_tokens, 1));
+    if (most >= tokens) return tokens;
+    // Equal blocks rather than full ones and a rest.
+    const int64_t even = ceil_div(tokens, ceil_div(tokens, most));
+    return most < tile ? most : std::min(round_up(even, tile), most / tile * tile);
+}
+
+int thread_count(const GemmProblem& problem, int64_t parts, int most) {
+    const CpuWeightView& weight = problem.weight->cpu();
+    const double work = static_cast<double>(weight.panels) * static_cast<double>(weight.k_tiles) *
+                        kTileBytes * static_cast<double>(problem.tokens);
+    const double useful = std::min(work / kWorkPerThread, static_cast<double>(std::max(most, 1)));
+    return static_cast<int>(
+        std::clamp<int64_t>(static_cast<int64_t>(useful), 1, std::max<int64_t>(parts, 1)));
+}
+
+}  // namespace
+
+bool kernel_can_run(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+    const CpuWeightView& weight = problem.weight->cpu();
+    if (kernel.tile_groups_only && weight.group_size % kTileCols != 0) return false;
+    return keeps_promise(kernel.arithmetic, problem);
+}
+
+WorkspaceLayout workspace_layout(const GemmPlan& plan, const GemmProblem& problem) {
+    const CpuGemmKernel& kernel = *plan.kernel;
+    const int64_t k = problem.k(), block = plan.token_block;
+    auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+    WorkspaceLayout layout;
+    layout.factors = aligned(kernel.packed_bytes(k, block));
+    layout.threads = layout.factors + aligned(static_cast<size_t>(block) * sizeof(float));
+    layout.scratch =
+        static_cast<size_t>(block * kTileRows * kernel.panels_per_call) * sizeof(float);
+    layout.thread_bytes = layout.scratch + aligned(kernel.scratch_bytes(k, block));
+    layout.total = layout.threads + layout.thread_bytes * static_cast<size_t>(plan.threads);
+    return layout;
+}
+
+GemmPlan make_plan(const GemmProblem& problem, const CpuKernelSet& set, const CpuGemmKernel* kernel,
+                   int threads) {
+    const CpuWeightView& weight = problem.weight->cpu();
+    GemmPlan plan{};
+    plan.set = &set;
+    plan.kernel = kernel;
+    if (kernel == nullptr) {
+        plan.algo = kAlgoTransposed;
+        plan.name = "transposed_f32";
+        plan.token_block = std::min(problem.tokens, kTransposedTokens);
+        plan.threads = thread_count(problem, weight.k_tiles, threads);
+        plan.workspace_bytes = transposed_workspace(plan, problem).total;
+    } else {
+        plan.algo = kernel->algo;
+        plan.name = kernel->name;
+        plan.token_block = block_tokens(*kernel, problem);
+        plan.threads =
+            thread_count(problem, ceil_div(weight.panels, kernel->panels_per_call), threads);
+        plan.workspace_bytes = workspace_layout(plan, problem).total;
+    }
+    return plan;
+}
+
+std::vector<GemmPlan> plan_gemm(const GemmProblem& problem, Isa isa, int threads) {
+    std::vector<GemmPlan> plans;
+    if (!is_offered(problem.compute)) return plans;
+    Candidates found = find_candidates(problem, isa);
+    std::sort(found.items, found.items + found.count,
+              [&](const Candidate& a, const Candidate& b) { return better(a, b, problem.tokens); });
+    for (int i = 0; i < found.count; ++i) {
+        plans.push_back(make_plan(problem, *found.items[i].set, found.items[i].kernel, threads));
+    }
+    plans.push_back(reference_plan());
+    return plans;
+}
+
+GemmPlan choose_plan(const GemmProblem& problem, int32_t algo, Isa isa, int threads) {
+    if (!is_offered(problem.compute)) fail_compute_type(problem.compute);
+    if (algo == kAlgoReference) return reference_plan();
+    const Candidates found = find_candidates(problem, isa);
+    const Candidate* best = nullptr;
+    for (int i = 0; i < found.count; ++i) {
+        const Candidate& candidate = found.items[i];
+        const int32_t own = candidate.kernel != nullptr ? candidate.kernel->algo : kAlgoTransposed;
+        if (algo != kAlgoDefault && algo != own) continue;
+        if (best == nullptr || better(candidate, *best, problem.tokens)) best = &candidate;
+    }
+    if (best != nullptr) return make_plan(problem, *best->set, best->kernel, threads);
+    fail_algo(algo);
+}
+
+}  // namespace fp6llm

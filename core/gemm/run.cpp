@@ -1,0 +1,86 @@
+// Running a plan: per token block, pack the activations, then multiply panel by panel and store.
+// Panels are split statically in steps of panels_per_call, so which panels share a kernel call, and
+// with it every bit of the result, is the same for any thread count.
+#include "core/common/fp_env.hpp"
+#include "core/common/math.hpp"
+#include "core/gemm/workspace.hpp"
+
+namespace fp6llm {
+namespace {
+
+/// Below so many activations, packing takes less time than waking threads for it.
+constexpr int64_t kSerialPackElements = 64 * 1024;
+
+/// Packs a block, its tiles in parallel where the kernel's layout allows it and it pays.
+void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64_t count,
+                uint8_t* packed, float* factors, Executor& executor) {
+    const CpuGemmKernel& kernel = *plan.kernel;
+    const int64_t tile = kernel.token_tile;
+    if (plan.threads == 1 || tile == 0 || count <= tile || count * x.k <= kSerialPackElements) {
+        const FpEnvGuard fp_env;
+        kernel.pack_tokens(x, first, count, packed, factors);
+        return;
+    }
+    const int64_t tiles = ceil_div(count, tile);
+    const int64_t tasks = tiles < plan.threads ? tiles : plan.threads;
+    executor.run(tasks, [&](int64_t part) {
+        const FpEnvGuard fp_env;
+        const IndexRange range = split_range(tiles, part, tasks);
+        const int64_t begin = range.begin * tile;
+        const int64_t end = range.end * tile < count ? range.end * tile : count;
+        kernel.pack_tokens(x, first + begin, end - begin, packed + kernel.packed_bytes(x.k, begin),
+                           factors + begin);
+    });
+}
+
+}  // namespace
+
+void run_epilogue(OutputSink y, int64_t outputs, int64_t tokens) {
+    const FpEnvGuard fp_env;
+    static const float zeros[kTileRows] = {};
+    y.alpha = 1.0f;  // an infinite or NaN alpha times no product is nothing, too
+    for (int64_t row = 0; row < outputs; row += kTileRows) {
+        const int64_t rows = outputs - row < kTileRows ? outputs - row : kTileRows;
+        portable_kernels()->store(y, zeros, /*ld=*/0, row, rows, 0, tokens);
+    }
+}
+
+void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSource& x,
+              const OutputSink& y, uint8_t* workspace, Executor& executor) {
+    if (problem.tokens == 0 || problem.outputs() == 0) return;
+    if (problem.k() == 0 || y.alpha == 0.0f) {
+        return run_epilogue(y, problem.outputs(), problem.tokens);
+    }
+    if (plan.set == nullptr) return reference_gemm(problem, x, y, executor);
+    if (plan.kernel == nullptr) return run_transposed(plan, problem, x, y, workspace, executor);
+
+    const CpuGemmKernel& kernel = *plan.kernel;
+    const CpuWeightView& weight = problem.weight->cpu();
+    const WorkspaceLayout layout = workspace_layout(plan, problem);
+    float* factors = reinterpret_cast<float*>(workspace + layout.factors);
+    const int64_t step = kernel.panels_per_call, calls = ceil_div(weight.panels, step);
+    int64_t first = 0, count = 0;
+    auto multiply_part = [&](int64_t part) {
+        const FpEnvGuard fp_env;
+        uint8_t* own = workspace + layout.threads + static_cast<size_t>(part) * layout.thread_bytes;
+        float* sums = reinterpret_cast<float*>(own);
+        const IndexRange range = split_range(calls, part, plan.threads);
+        for (int64_t call = range.begin; call < range.end; ++call) {
+            const int64_t panel = call * step;
+            const int64_t panels = weight.panels - panel < step ? weight.panels - panel : step;
+            kernel.multiply(weight, panel, static_cast<int>(panels), workspace, factors, count,
+                            sums, own + layout.scratch);
+            const int64_t row = panel * kTileRows, ld = panels * kTileRows;
+            const int64_t rows = weight.rows - row < ld ? weight.rows - row : ld;
+            plan.set->store(y, sums, ld, row, rows, first, count);
+        }
+    };
+    for (first = 0; first < problem.tokens; first += plan.token_block) {
+        count =
+            problem.tokens - first < plan.token_block ? problem.tokens - first : plan.token_block;
+        pack_block(plan, x, first, count, workspace, factors, executor);
+        run_threads(executor, plan.threads, multiply_part);
+    }
+}
+
+}  // namespace fp6llm

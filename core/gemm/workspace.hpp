@@ -1,0 +1,37 @@
+// Where things lie in a multiplication's workspace; each part starts at a multiple of 64 bytes.
+//
+//   packed activations of a token block | token factors | per thread: sums, scratch
+#pragma once
+
+#include "core/gemm/plan.hpp"
+
+namespace fp6llm {
+
+/// Offsets and sizes in bytes.
+struct WorkspaceLayout {
+    size_t factors;
+    size_t threads;  ///< of thread 0; thread i is at threads + i * thread_bytes
+    size_t scratch;  ///< within a thread's part, after its sums
+    size_t thread_bytes;
+    size_t total;
+};
+
+/// Layout for plan.kernel, plan.token_block and plan.threads, or for the transposed product.
+WorkspaceLayout workspace_layout(const GemmPlan& plan, const GemmProblem& problem);
+
+/// The transposed product (transposed.cpp), with plan.set's decode_panel and store.
+WorkspaceLayout transposed_workspace(const GemmPlan& plan, const GemmProblem& problem);
+void run_transposed(const GemmPlan& plan, const GemmProblem& problem, const TokenSource& x,
+                    const OutputSink& y, uint8_t* workspace, Executor& executor);
+constexpr int64_t kTransposedTokens = 64;  ///< tokens per pass over the weight
+
+/// Runs tasks [0, threads), on the calling thread alone if that is all.
+inline void run_threads(Executor& executor, int threads, TaskRef task) {
+    if (threads == 1) {
+        task(0);
+    } else {
+        executor.run(threads, task);
+    }
+}
+
+}  // namespace fp6llm
