@@ -1,0 +1,82 @@
+#include "core/common/aligned_buffer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "core/common/error.hpp"
+
+// Sizes beyond all memory are asked for on purpose.
+extern "C" const char* __asan_default_options() {
+    return "allocator_may_return_null=1";
+}
+extern "C" const char* __tsan_default_options() {
+    return "allocator_may_return_null=1";
+}
+
+namespace fp6llm {
+namespace {
+
+Status status_of_allocating(size_t bytes) {
+    try {
+        const AlignedBuffer buffer(bytes);
+        return Status::kSuccess;
+    } catch (const Error& error) {
+        return error.status();
+    }
+}
+
+TEST(AlignedBuffer, IsAlignedAndWritable) {
+    for (const size_t bytes :
+         {size_t{1}, size_t{63}, size_t{64}, size_t{4097}, AlignedBuffer::kHugePageThreshold - 1,
+          AlignedBuffer::kHugePageThreshold, AlignedBuffer::kHugePageThreshold + 12345}) {
+        const AlignedBuffer buffer(bytes);
+        ASSERT_NE(buffer.data(), nullptr);
+        EXPECT_EQ(buffer.size(), bytes);
+        const size_t alignment = bytes >= AlignedBuffer::kHugePageThreshold
+                                     ? size_t{2} << 20
+                                     : AlignedBuffer::kAlignment;
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % alignment, 0u) << bytes;
+        std::memset(buffer.data(), 0xA5, bytes);
+    }
+}
+
+TEST(AlignedBuffer, OfNothingHoldsNothing) {
+    EXPECT_EQ(AlignedBuffer().data(), nullptr);
+    EXPECT_EQ(AlignedBuffer(0).data(), nullptr);
+    EXPECT_EQ(AlignedBuffer(0).size(), 0u);
+}
+
+TEST(AlignedBuffer, Moves) {
+    AlignedBuffer a(100);
+    uint8_t* const data = a.data();
+    AlignedBuffer b(std::move(a));
+    EXPECT_EQ(b.data(), data);
+    EXPECT_EQ(a.data(), nullptr);  // NOLINT(bugprone-use-after-move)
+    AlignedBuffer c(7);
+    c = std::move(b);
+    EXPECT_EQ(c.data(), data);
+    EXPECT_EQ(c.size(), 100u);
+}
+
+TEST(AlignedBuffer, ReportsImpossibleSizes) {
+    for (const size_t bytes : {SIZE_MAX, SIZE_MAX - 63, SIZE_MAX / 2, size_t{1} << 62}) {
+        EXPECT_EQ(status_of_allocating(bytes), Status::kAllocFailed) << bytes;
+    }
+}
+
+TEST(FailAllocationAfter, FailsTheNthAllocationOfTheThread) {
+    fail_allocation_after(3);
+    EXPECT_EQ(status_of_allocating(64), Status::kSuccess);
+    EXPECT_EQ(status_of_allocating(0), Status::kSuccess);  // allocates nothing, counts for nothing
+    EXPECT_EQ(status_of_allocating(64), Status::kSuccess);
+    EXPECT_EQ(status_of_allocating(64), Status::kAllocFailed);
+    EXPECT_EQ(status_of_allocating(64), Status::kSuccess);
+
+    fail_allocation_after(1);
+    fail_allocation_after(0);
+    EXPECT_EQ(status_of_allocating(64), Status::kSuccess);
+}
+
+}  // namespace
+}  // namespace fp6llm

@@ -1,0 +1,118 @@
+#include "core/common/cpu.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "core/common/affinity.hpp"
+#include "core/common/cpu_features.hpp"
+
+namespace fp6llm {
+namespace {
+
+#if defined(__x86_64__)
+
+// Bits by their numbers in the manual, not by the names that the code under test uses.
+constexpr uint32_t bit(int n) {
+    return 1u << n;
+}
+constexpr CpuFeatureWords kFull{
+    /*leaf1_ecx=*/bit(12) | bit(27) | bit(28) | bit(29),  // FMA, OSXSAVE, AVX, F16C
+    /*leaf7_ebx=*/bit(3) | bit(5) | bit(8) | bit(16) | bit(17) | bit(30) |
+        bit(31),             // BMI1, AVX2, BMI2, AVX512F, DQ, BW, VL
+    /*leaf7_1_eax=*/bit(5),  // AVX512_BF16
+    /*xcr0=*/0xE7,
+};
+
+struct LevelCase {
+    const char* name;
+    CpuFeatureWords missing;  ///< taken out of kFull
+    Isa expected;
+};
+
+TEST(IsaOf, NeedsEveryFeatureAndTheSystemsSupport) {
+    const LevelCase cases[] = {
+        {"all", {0, 0, 0, 0}, Isa::kAvx512Bf16},
+        {"BF16", {0, 0, bit(5), 0}, Isa::kAvx512},
+        {"AVX512F", {0, bit(16), 0, 0}, Isa::kAvx2},
+        {"AVX512DQ", {0, bit(17), 0, 0}, Isa::kAvx2},
+        {"AVX512BW", {0, bit(30), 0, 0}, Isa::kAvx2},
+        {"AVX512VL", {0, bit(31), 0, 0}, Isa::kAvx2},
+        {"opmask state", {0, 0, 0, 0x20}, Isa::kAvx2},
+        {"ZMM_Hi256 state", {0, 0, 0, 0x40}, Isa::kAvx2},
+        {"Hi16_ZMM state", {0, 0, 0, 0x80}, Isa::kAvx2},
+        {"YMM state", {0, 0, 0, 0x04}, Isa::kPortable},
+        {"XMM state", {0, 0, 0, 0x02}, Isa::kPortable},
+        {"AVX", {bit(28), 0, 0, 0}, Isa::kPortable},
+        {"FMA", {bit(12), 0, 0, 0}, Isa::kPortable},
+        {"F16C", {bit(29), 0, 0, 0}, Isa::kPortable},
+        {"OSXSAVE", {bit(27), 0, 0, 0}, Isa::kPortable},
+        {"AVX2", {0, bit(5), 0, 0}, Isa::kPortable},
+        {"BMI1", {0, bit(3), 0, 0}, Isa::kPortable},
+        {"BMI2", {0, bit(8), 0, 0}, Isa::kPortable},
+        {"everything", kFull, Isa::kPortable},
+    };
+    for (const LevelCase& c : cases) {
+        EXPECT_EQ(
+            isa_of({kFull.leaf1_ecx & ~c.missing.leaf1_ecx, kFull.leaf7_ebx & ~c.missing.leaf7_ebx,
+                    kFull.leaf7_1_eax & ~c.missing.leaf7_1_eax, kFull.xcr0 & ~c.missing.xcr0}),
+            c.expected)
+            << "without " << c.name;
+    }
+}
+
+TEST(DetectedIsa, AgreesWithTheCompilersOwnDetection) {
+    __builtin_cpu_init();
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    EXPECT_EQ(detected_isa() >= Isa::kAvx2, avx2);
+    EXPECT_EQ(detected_isa() >= Isa::kAvx512, avx512);
+}
+
+#endif  // __x86_64__
+
+TEST(LoweredIsa, OnlyEverLowers) {
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, nullptr), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, ""), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "sse9"), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "portable"), Isa::kPortable);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx2"), Isa::kAvx2);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx512"), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx512bf16"), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kPortable, "avx2"), Isa::kPortable);
+}
+
+TEST(ActiveIsa, FollowsTheEnvironmentAndIsReadOnce) {
+    EXPECT_EQ(active_isa(), lowered_isa(detected_isa(), std::getenv("FP6LLM_CPU_ISA")));
+    const Isa first = active_isa();
+    const char* const set_by_host = std::getenv("FP6LLM_CPU_ISA");
+    const std::string saved = set_by_host ? set_by_host : "";
+    setenv("FP6LLM_CPU_ISA", first == Isa::kPortable ? "avx2" : "portable", 1);
+    EXPECT_EQ(active_isa(), first);
+    if (set_by_host) {
+        setenv("FP6LLM_CPU_ISA", saved.c_str(), 1);
+    } else {
+        unsetenv("FP6LLM_CPU_ISA");
+    }
+}
+
+TEST(IsaName, RoundTrips) {
+    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
+        EXPECT_EQ(lowered_isa(Isa::kAvx512Bf16, isa_name(isa)), isa);
+    }
+}
+
+TEST(Machine, DescribesItself) {
+    EXPECT_FALSE(cpu_model_name().empty());
+    EXPECT_NE(cpu_model_name().front(), ' ');
+    EXPECT_NE(cpu_model_name().back(), ' ');
+    EXPECT_GE(allowed_cpus(), 1);
+    EXPECT_EQ(allowed_cpus(), AffinityMask::of_process().count());
+    EXPECT_GT(physical_memory_bytes(), uint64_t{1} << 26);
+    EXPECT_LT(last_level_cache_bytes(), physical_memory_bytes());
+}
+
+}  // namespace
+}  // namespace fp6llm
