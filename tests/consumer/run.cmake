@@ -53,6 +53,16 @@ elseif(CASE STREQUAL "dlopen")
   run(${C_COMPILER} ${strict} -D_POSIX_C_SOURCE=200809L -I${prefix}/include
     ${SOURCE}/tests/consumer/loaded.c -o ${WORK}/dlopen)
   run(${WORK}/dlopen ${libdir}/libfp6llm.so.0)
+elseif(CASE STREQUAL "refused_options")
+  foreach(option FP6LLM_ENABLE_CUDA=ON FP6LLM_ENABLE_CUDA=maybe FP6LLM_BUILD_RUST=ON)
+    execute_process(COMMAND ${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/${CASE}/${option}
+        -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -D${option}
+      RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE message)
+    string(REGEX MATCH "[^=]+" name ${option})
+    if(result EQUAL 0 OR NOT message MATCHES "${name}")
+      message(FATAL_ERROR "${option} was not refused by name: ${message}")
+    endif()
+  endforeach()
 else()
   message(FATAL_ERROR "no such case: ${CASE}")
 endif()
