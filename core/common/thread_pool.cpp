@@ -49,7 +49,7 @@ void pause_cpu() noexcept {
 #endif
 }
 
-/// Bounded waiting before a sleep: pauses first (about 10 us), then yields, because the thread that
+/// Bounded waiting before a sleep: pauses first (2 to 5 us), then yields, because the thread that
 /// we wait for may have been woken onto our own CPU and would else get it only at the next tick.
 class Backoff {
   public:
@@ -74,7 +74,7 @@ class Backoff {
     }
 
   private:
-    static constexpr int kPauses = 500;
+    static constexpr int kPauses = 100;
     static constexpr std::chrono::microseconds kYielding{70};
 
     bool spinning_;
