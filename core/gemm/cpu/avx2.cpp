@@ -1,0 +1,24 @@
+// The AVX2 kernels (research: docs of the layouts, "place" decoding of S16). Constants only.
+#include "core/gemm/cpu/avx2.hpp"
+
+namespace fp6llm {
+namespace {
+
+constexpr CpuGemmKernel kKernels[] = {
+    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 8, true,
+     avx2::packed_bytes, avx2::gemv_pack_tokens, avx2::gemv_scratch_bytes, avx2::gemv_multiply,
+     avx2::kGemvTile},
+    {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, false,
+     avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
+     avx2::kGemmTile},
+};
+
+constexpr CpuKernelSet kSet = {Isa::kAvx2, kKernels, 2, avx2::decode_panel, avx2::store};
+
+}  // namespace
+
+const CpuKernelSet* avx2_kernels() noexcept {
+    return &kSet;
+}
+
+}  // namespace fp6llm

@@ -1,0 +1,166 @@
+// AVX2 kernel for many tokens: decodes 256 columns of a panel into an fp32 block in the L1 cache
+// and multiplies it with all tokens, six at a time, each product tile 6 x 16 in registers. Scales
+// per group are folded into the block, scales per row wait for the end.
+#include "core/gemm/cpu/avx2.hpp"
+#include "core/gemm/cpu/avx2_decode.hpp"
+#include "core/gemm/cpu/avx2_pack.hpp"
+#include "core/gemm/cpu/avx2_scales.hpp"
+
+namespace fp6llm::avx2 {
+namespace {
+
+constexpr int64_t kBlockColumns = 256;
+constexpr size_t kBlockBytes = kBlockColumns * 16 * sizeof(float);
+
+/// out[k][16] = placed weights of columns [k0, k0 + count).
+template <class Tile>
+void decode_block(const uint8_t* tiles, int64_t k0, int64_t count, float* out) {
+    const uint8_t* tile = tiles + k0 / kTileCols * kTileBytes;
+    for (int64_t k = 0; k < count; k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
+        for (int line = 0; line < kTileBytes; line += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
+        Tile::decode(tile, [&](int column, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+            store_values(out + column * 16, placed);
+        });
+    }
+}
+
+/// out[k][16] *= scale of k's group, for columns [k0, k0 + count); groups are multiples of 8
+/// columns.
+void scale_block(const CpuWeightView& weight, const PanelScales& scales, int64_t k0, int64_t count,
+                 float* out) {
+    for (int64_t k = k0; k < k0 + count;) {
+        const int64_t group = k / weight.group_size;
+        if (group == weight.groups) return;  // zeros that pad the last tile
+        const int64_t group_end = (group + 1) * weight.group_size;
+        const int64_t end = group_end < k0 + count ? group_end : k0 + count;
+        const Floats scale = load_values(scales.values + group * scales.group_step);
+        for (; k < end; ++k, out += 16)
+            store_values(out, multiply(load_values(out), scale));
+    }
+}
+
+/// sums[t][16] += block [columns][16] * x [columns][kTokens].
+template <int kTokens>
+void multiply_tile(const float* block, int64_t columns, const float* x, float* sums) {
+    // Tiles of few tokens have too few chains to hide the latency of FMA: two sets of them.
+    constexpr int kSets = kTokens <= 3 ? 2 : 1;
+    Floats tile[kTokens][kSets];
+    FP6LLM_AVX2_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+        tile[t][0] = load_values(sums + t * 16);
+        if (kSets == 2) tile[t][kSets - 1] = zero_floats();
+    }
+    for (int64_t k = 0; k < columns; k += kSets) {
+        FP6LLM_AVX2_UNROLL
+        for (int s = 0; s < kSets; ++s, block += 16, x += kTokens) {
+            const Floats weights = load_values(block);
+            FP6LLM_AVX2_UNROLL
+            for (int t = 0; t < kTokens; ++t)
+                tile[t][s] = multiply_add(weights, all_floats(x[t]), tile[t][s]);
+        }
+    }
+    FP6LLM_AVX2_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+        if (kSets == 2) tile[t][0] = add(tile[t][0], tile[t][kSets - 1]);
+        store_values(sums + t * 16, tile[t][0]);
+    }
+}
+
+void multiply_tokens(const float* block, int64_t columns, const float* x, int64_t tokens,
+                     float* sums) {
+    switch (tokens) {
+        case 1:
+            return multiply_tile<1>(block, columns, x, sums);
+        case 2:
+            return multiply_tile<2>(block, columns, x, sums);
+        case 3:
+            return multiply_tile<3>(block, columns, x, sums);
+        case 4:
+            return multiply_tile<4>(block, columns, x, sums);
+        case 5:
+            return multiply_tile<5>(block, columns, x, sums);
+        default:
+            return multiply_tile<6>(block, columns, x, sums);
+    }
+}
+
+template <class Tile>
+void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
+              int64_t tokens, float* sums, float* block, float* scratch) {
+    PanelScales scales;
+    prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
+    const uint8_t* tiles = weight.tiles + panel * weight.k_tiles * kTileBytes;
+    const int64_t padded = weight.k_tiles * kTileCols;
+    for (int64_t t = 0; t < tokens; ++t)
+        store_values(sums + t * 16, zero_floats());
+    for (int64_t k = 0; k < padded; k += kBlockColumns) {
+        const int64_t columns = padded - k < kBlockColumns ? padded - k : kBlockColumns;
+        decode_block<Tile>(tiles, k, columns, block);
+        if (scales.group_step != 0) scale_block(weight, scales, k, columns, block);
+        for (int64_t t = 0; t < tokens; t += kGemmTile) {
+            const int64_t count = tokens - t < kGemmTile ? tokens - t : kGemmTile;
+            multiply_tokens(block, columns, x + t * padded + k * count, count, sums + t * 16);
+        }
+    }
+    finish_sums(scales.factor, factor, tokens, sums);
+}
+
+/// out[k][16] = scale * value of columns [k0, k0 + count), rounded once.
+template <class Tile>
+void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
+                   float* out) {
+    decode_block<Tile>(weight.tiles + panel * weight.k_tiles * kTileBytes, k0, count, out);
+    const Floats up = all_floats(exp2_float(-Tile::kPlacedExponent));
+    const int64_t group_size =
+        weight.scale_mode == ScaleMode::kRow ? k0 + count : weight.group_size;
+    for (int64_t k = k0; k < k0 + count;) {
+        int64_t group = k / group_size;
+        const int64_t group_end = (group + 1) * group_size;
+        const int64_t end = group_end < k0 + count ? group_end : k0 + count;
+        if (group >= weight.groups) group = weight.groups - 1;  // zeros that pad the last tile
+        const int64_t at = (panel * weight.groups + group) * 16;
+        const Floats scale = weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
+                                                                 : load_values(weight.scales + at);
+        for (; k < end; ++k, out += 16)
+            store_values(out, multiply(multiply(load_values(out), up), scale));
+    }
+}
+
+}  // namespace
+
+size_t packed_bytes(int64_t k, int64_t tokens) {
+    return static_cast<size_t>(padded_columns(k) * tokens) * sizeof(float);
+}
+
+size_t gemm_scratch_bytes(int64_t k, int64_t) {
+    return kBlockBytes + scale_scratch_bytes(k);
+}
+
+void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                      float* factor) {
+    pack_tokens<kGemmTile>(x, first, count, packed, factor);
+}
+
+void gemm_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
+                   const float* factor, int64_t tokens, float* sums, void* scratch) {
+    const float* x = static_cast<const float*>(packed);
+    float* block = static_cast<float*>(scratch);
+    float* scales = block + kBlockColumns * 16;
+    if (weight.family == TileFamily::kE3M2) {
+        multiply<E3M2Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+    } else {
+        multiply<E2M3Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+    }
+}
+
+void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
+                  float* out) {
+    if (weight.family == TileFamily::kE3M2) {
+        decode_scaled<E3M2Tile>(weight, panel, k0, count, out);
+    } else {
+        decode_scaled<E2M3Tile>(weight, panel, k0, count, out);
+    }
+}
+
+}  // namespace fp6llm::avx2

@@ -1,0 +1,107 @@
+// The 16 rows of a panel in two AVX2 registers, one 32-bit lane per row, and what the kernels do
+// with them. Everything has internal linkage: no other translation unit may get AVX2 code from
+// here.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#define FP6LLM_AVX2_INLINE static inline __attribute__((always_inline))
+#define FP6LLM_AVX2_INLINE_LAMBDA __attribute__((always_inline))
+// gcc 12 keeps arrays of registers in memory unless every loop over them is unrolled.
+#define FP6LLM_AVX2_UNROLL _Pragma("GCC unroll 16")
+
+namespace fp6llm::avx2 {
+
+struct Lanes {
+    __m256i lo, hi;  // rows 0..7, rows 8..15
+};
+
+constexpr int kPrefetchBytes = 3072;  // ahead of the tile being decoded
+
+struct Floats {
+    __m256 lo, hi;
+};
+
+FP6LLM_AVX2_INLINE Lanes load_lanes(const uint8_t* from) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)),
+            _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 32))};
+}
+
+FP6LLM_AVX2_INLINE Lanes bit_and(Lanes a, __m256i mask) {
+    return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
+}
+
+FP6LLM_AVX2_INLINE Lanes bit_or(Lanes a, Lanes b) {
+    return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
+
+template <int distance>
+FP6LLM_AVX2_INLINE Lanes shift_left(Lanes a) {
+    return {_mm256_slli_epi32(a.lo, distance), _mm256_slli_epi32(a.hi, distance)};
+}
+
+template <int distance>
+FP6LLM_AVX2_INLINE Lanes shift_left_halves(Lanes a) {
+    return {_mm256_slli_epi16(a.lo, distance), _mm256_slli_epi16(a.hi, distance)};
+}
+
+template <int distance>
+FP6LLM_AVX2_INLINE Lanes shift_right_halves(Lanes a) {
+    return {_mm256_srli_epi16(a.lo, distance), _mm256_srli_epi16(a.hi, distance)};
+}
+
+template <int distance>
+FP6LLM_AVX2_INLINE Lanes shift_right_halves_signed(Lanes a) {
+    return {_mm256_srai_epi16(a.lo, distance), _mm256_srai_epi16(a.hi, distance)};
+}
+
+/// table[nibble] for each byte of `nibbles`.
+FP6LLM_AVX2_INLINE Lanes look_up(__m256i table, Lanes nibbles) {
+    return {_mm256_shuffle_epi8(table, nibbles.lo), _mm256_shuffle_epi8(table, nibbles.hi)};
+}
+
+FP6LLM_AVX2_INLINE Floats as_floats(Lanes a) {
+    return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)};
+}
+
+FP6LLM_AVX2_INLINE Floats zero_floats() {
+    return {_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+
+FP6LLM_AVX2_INLINE Floats all_floats(float value) {
+    return {_mm256_set1_ps(value), _mm256_set1_ps(value)};
+}
+
+FP6LLM_AVX2_INLINE Floats load_values(const float* from) {
+    return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)};
+}
+
+FP6LLM_AVX2_INLINE void store_values(float* to, Floats a) {
+    _mm256_storeu_ps(to, a.lo);
+    _mm256_storeu_ps(to + 8, a.hi);
+}
+
+FP6LLM_AVX2_INLINE Floats add(Floats a, Floats b) {
+    return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+
+FP6LLM_AVX2_INLINE Floats multiply(Floats a, Floats b) {
+    return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+
+/// a * b + c, rounded once.
+FP6LLM_AVX2_INLINE Floats multiply_add(Floats a, Floats b, Floats c) {
+    return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+
+/// 2^exponent for each lane, exponent in [-126, 127].
+FP6LLM_AVX2_INLINE Floats power_of_two(Lanes exponent) {
+    const __m256i bias = _mm256_set1_epi32(127);
+    return as_floats(
+        shift_left<23>({_mm256_add_epi32(exponent.lo, bias), _mm256_add_epi32(exponent.hi, bias)}));
+}
+
+}  // namespace fp6llm::avx2

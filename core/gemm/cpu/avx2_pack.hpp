@@ -1,0 +1,87 @@
+// Packing of activations: fp32 tiles of at most `max_tile` tokens, each [k padded to 16][tokens],
+// zeros beyond k. A token is multiplied by the power of two that brings its largest element into
+// [2^90, 2^91), so that no product with a placed weight (about 2^-124) underflows for elements down
+// to 2^-85 of the largest; its factor is the largest element's power of two.
+#pragma once
+
+#include "core/gemm/cpu/avx2_lanes.hpp"
+#include "core/gemm/cpu/load_impl.hpp"
+
+namespace fp6llm::avx2 {
+
+constexpr int kActivationExponent = 90;
+
+FP6LLM_AVX2_INLINE int64_t padded_columns(int64_t k) {
+    return (k + 15) / 16 * 16;
+}
+
+FP6LLM_AVX2_INLINE float exp2_float(int exponent) {
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((exponent + 127) << 23)));
+}
+
+constexpr int64_t kPackColumns = 256;
+
+/// Exponent of the largest magnitude of a token, in [-126, 127]; 0 for a token of zeros, 127 for
+/// one with infinities or NaN, which the scaling keeps.
+static inline int token_exponent(const TokenSource& x, int64_t token) {
+    alignas(32) float values[kPackColumns];
+    __m256i largest = _mm256_setzero_si256();
+    for (int64_t k = 0; k < x.k; k += kPackColumns) {
+        const int64_t count = x.k - k < kPackColumns ? x.k - k : kPackColumns;
+        load_token(x, token, k, count, values);
+        for (int64_t i = count; i % 8 != 0; ++i)
+            values[i] = 0.0f;
+        for (int64_t i = 0; i < count; i += 8) {
+            const __m256i bits = _mm256_castps_si256(_mm256_load_ps(values + i));
+            const __m256i magnitude = _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF));
+            largest = _mm256_max_epi32(largest, magnitude);
+        }
+    }
+    __m128i most =
+        _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4E));
+    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0xB1));
+    const int bits = _mm_cvtsi128_si32(most);
+    if (bits == 0) return 0;
+    const int exponent = (bits >> 23) - 127;
+    return exponent > 127 ? 127 : exponent < -126 ? -126 : exponent;
+}
+
+/// Packs tokens [first, first + count), count <= kMaxTile, as one tile.
+template <int kMaxTile>
+static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, float* out,
+                             float* factor) {
+    float up[kMaxTile], more[kMaxTile];  // 2^(90 - exponent), in two steps where it is too large
+    for (int64_t t = 0; t < count; ++t) {
+        const int exponent = token_exponent(x, first + t);
+        factor[t] = exp2_float(exponent);
+        up[t] = exp2_float(exponent > 0 ? kActivationExponent - exponent : -exponent);
+        more[t] = exp2_float(exponent > 0 ? 0 : kActivationExponent);
+    }
+    const int64_t padded = padded_columns(x.k);
+    float values[kPackColumns];
+    for (int64_t k = 0; k < padded; k += kPackColumns) {
+        const int64_t columns = padded - k < kPackColumns ? padded - k : kPackColumns;
+        const int64_t present = x.k - k < columns ? x.k - k : columns;
+        for (int64_t t = 0; t < count; ++t) {
+            load_token(x, first + t, k, present, values);
+            for (int64_t i = present; i < columns; ++i)
+                values[i] = 0.0f;
+            for (int64_t i = 0; i < columns; ++i)
+                out[(k + i) * count + t] = values[i] * up[t] * more[t];
+        }
+    }
+}
+
+template <int kMaxTile>
+static void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                        float* factor) {
+    float* out = static_cast<float*>(packed);
+    const int64_t padded = padded_columns(x.k);
+    for (int64_t t = 0; t < count; t += kMaxTile) {
+        const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
+        pack_tile<kMaxTile>(x, first + t, tile, out + t * padded, factor + t);
+    }
+}
+
+}  // namespace fp6llm::avx2

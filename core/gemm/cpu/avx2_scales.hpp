@@ -1,0 +1,148 @@
+// Scales of a panel, kept away from overflow and underflow. The kernels work with placed weights
+// (about 2^-124, avx2_decode.hpp) and activations below 2^91 (avx2_pack.hpp); a row's scales are
+// multiplied by the power of two that brings the largest into [2^126, 2^127], so that
+//
+//   |x| * |placed value| * |scale| < 2^91 * 2^-119 * 2^127 = 2^99
+//
+// no sum overflows, and scales and products keep full precision down to 2^-200 of the largest. All
+// powers of two, and the scale of a row that has one, come back in fp64 at the very end: one
+// rounding, and no overflow or underflow but the result's own.
+#pragma once
+
+#include "core/gemm/cpu/avx2_lanes.hpp"
+#include "core/gemm/cpu/avx2_pack.hpp"
+#include "core/prepack/weight.hpp"
+
+namespace fp6llm::avx2 {
+
+struct PanelScales {
+    const float* values;  ///< [groups][16]; [16] ones for ScaleMode::kRow
+    int64_t group_step;   ///< floats from one group to the next: 16, or 0 for ScaleMode::kRow
+    double factor[16];    ///< of the sums of each row
+};
+
+/// 2^(-placed_exponent - 90): undoes what decoding and packing multiplied by.
+FP6LLM_AVX2_INLINE double placed_base(int placed_exponent) {
+    const int64_t field = 1023 - placed_exponent - kActivationExponent;
+    return _mm_cvtsd_f64(_mm_castsi128_pd(_mm_cvtsi64_si128(field << 52)));
+}
+
+/// Bytes for normalized scales: groups have at least 16 columns.
+FP6LLM_AVX2_INLINE size_t scale_scratch_bytes(int64_t k) {
+    return static_cast<size_t>(k / 16 + 1) * 64;
+}
+
+/// The scales of MX group `scales` [16]: 2^(byte - 127), NaN for 255.
+FP6LLM_AVX2_INLINE Floats load_e8m0(const uint8_t* scales) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+    const auto widen = [](__m128i half) FP6LLM_AVX2_INLINE_LAMBDA {
+        const __m256i e = _mm256_cvtepu8_epi32(half);
+        const __m256i smallest = _mm256_set1_epi32(0x00400000);  // 2^-127, a subnormal
+        const __m256i nan = _mm256_cmpeq_epi32(e, _mm256_set1_epi32(255));
+        const __m256i bits = _mm256_max_epi32(_mm256_slli_epi32(e, 23), smallest);
+        return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_srli_epi32(nan, 1)));
+    };
+    return {widen(bytes), widen(_mm_srli_si128(bytes, 8))};
+}
+
+/// 2^exponents[r], NaN where nan[r].
+static inline void store_mx_factors(const uint8_t* largest, double base, double* factor) {
+    for (int r = 0; r < 16; ++r) {
+        const int64_t exponent = static_cast<int64_t>(largest[r]) - 127 - 127 + 1023;
+        const __m128i bits = _mm_cvtsi64_si128(exponent << 52);
+        const double power = _mm_cvtsd_f64(_mm_castsi128_pd(bits));
+        factor[r] = largest[r] == 255 ? __builtin_nan("") : power * base;
+    }
+}
+
+static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base, float* normalized,
+                                double* factor) {
+    __m128i largest = _mm_setzero_si128();
+    for (int64_t g = 0; g < groups; ++g) {
+        const __m128i e = _mm_load_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
+        largest = _mm_max_epu8(largest, e);
+    }
+    const __m128i top = _mm_set1_epi8(static_cast<char>(254));
+    for (int64_t g = 0; g < groups; ++g) {
+        const __m128i e = _mm_load_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
+        const __m128i biased = _mm_subs_epu8(top, _mm_subs_epu8(largest, e));
+        const __m256i lo = _mm256_cvtepu8_epi32(biased);
+        const __m256i hi = _mm256_cvtepu8_epi32(_mm_srli_si128(biased, 8));
+        store_values(normalized + g * 16, as_floats(shift_left<23>({lo, hi})));
+    }
+    alignas(16) uint8_t bytes[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(bytes), largest);
+    store_mx_factors(bytes, base, factor);
+}
+
+static inline void normalize_groups(const float* scales, int64_t groups, double base,
+                                    float* normalized, double* factor) {
+    const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
+    Lanes largest{_mm256_setzero_si256(), _mm256_setzero_si256()};
+    for (int64_t g = 0; g < groups; ++g) {
+        const Lanes bits =
+            bit_and(load_lanes(reinterpret_cast<const uint8_t*>(scales + g * 16)), magnitude);
+        largest = {_mm256_max_epi32(largest.lo, bits.lo), _mm256_max_epi32(largest.hi, bits.hi)};
+    }
+    // The multiplier's exponent, 253 - exponent field, is up to 252: two steps.
+    const auto exponent = [](__m256i bits) FP6LLM_AVX2_INLINE_LAMBDA {
+        const __m256i field = _mm256_max_epi32(_mm256_srli_epi32(bits, 23), _mm256_set1_epi32(1));
+        return _mm256_sub_epi32(_mm256_set1_epi32(253), field);
+    };
+    const Lanes total{exponent(largest.lo), exponent(largest.hi)};
+    const __m256i most = _mm256_set1_epi32(126);
+    const Lanes first{_mm256_min_epi32(total.lo, most), _mm256_min_epi32(total.hi, most)};
+    const Lanes second{_mm256_sub_epi32(total.lo, first.lo), _mm256_sub_epi32(total.hi, first.hi)};
+    const Floats first_factor = power_of_two(first), second_factor = power_of_two(second);
+    for (int64_t g = 0; g < groups; ++g) {
+        const Floats scale = multiply(load_values(scales + g * 16), first_factor);
+        store_values(normalized + g * 16, multiply(scale, second_factor));
+    }
+    alignas(32) int32_t exponents[16];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(exponents), total.lo);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(exponents + 8), total.hi);
+    for (int r = 0; r < 16; ++r) {
+        const __m128i bits = _mm_cvtsi64_si128(static_cast<int64_t>(1023 - exponents[r]) << 52);
+        factor[r] = base * _mm_cvtsd_f64(_mm_castsi128_pd(bits));
+    }
+}
+
+/// Prepares the scales of a panel; `base` undoes the powers of two of weights and activations.
+/// `scratch` holds scale_scratch_bytes().
+static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, double base,
+                                  float* scratch, PanelScales* out) {
+    out->values = scratch;
+    out->group_step = 16;
+    switch (weight.scale_mode) {
+        case ScaleMode::kRow:
+            store_values(scratch, all_floats(1.0f));
+            out->group_step = 0;
+            for (int r = 0; r < 16; ++r)
+                out->factor[r] = base * static_cast<double>(weight.scales[panel * 16 + r]);
+            break;
+        case ScaleMode::kGroup:
+            normalize_groups(weight.scales + panel * weight.groups * 16, weight.groups, base,
+                             scratch, out->factor);
+            break;
+        case ScaleMode::kMx:
+            normalize_mx(weight.e8m0 + panel * weight.groups * 16, weight.groups, base, scratch,
+                         out->factor);
+            break;
+    }
+}
+
+/// sums[t][r] *= factor[r] * token_factor[t], rounded once.
+static inline void finish_sums(const double* factor, const float* token_factor, int64_t tokens,
+                               float* sums) {
+    for (int64_t t = 0; t < tokens; ++t, sums += 16) {
+        const __m256d of_token = _mm256_set1_pd(static_cast<double>(token_factor[t]));
+        FP6LLM_AVX2_UNROLL
+        for (int r = 0; r < 16; r += 4) {
+            const __m256d sum = _mm256_cvtps_pd(_mm_loadu_ps(sums + r));
+            const __m256d scale = _mm256_mul_pd(_mm256_loadu_pd(factor + r), of_token);
+            _mm_storeu_ps(sums + r, _mm256_cvtpd_ps(_mm256_mul_pd(sum, scale)));
+        }
+    }
+}
+
+}  // namespace fp6llm::avx2
