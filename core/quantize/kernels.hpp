@@ -14,7 +14,16 @@
 
 namespace fp6llm {
 
-struct RowStats;
+/// What quantizing some rows did. Sums over finite elements, in the order of the columns.
+struct RowStats {
+    double squared_error = 0.0;   ///< sum of (w - value * scale)^2
+    double squared_signal = 0.0;  ///< sum of w^2
+    double max_abs_error = 0.0;
+    int64_t saturated = 0;   ///< |w| / scale above the largest value by more than fp32 rounding
+    int64_t non_finite = 0;  ///< NaN and infinite elements
+
+    void add(const RowStats& other) noexcept;
+};
 
 /// Loops for one type of float elements.
 struct QuantKernelsOfType {

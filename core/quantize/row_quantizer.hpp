@@ -7,19 +7,9 @@
 #include "core/common/types.hpp"
 #include "core/quantize/kernels.hpp"
 #include "core/quantize/quantize.hpp"
+#include "core/quantize/scales.hpp"
 
 namespace fp6llm {
-
-/// What quantizing some rows did. Sums over finite elements, in the order of the columns.
-struct RowStats {
-    double squared_error = 0.0;   ///< sum of (w - value * scale)^2
-    double squared_signal = 0.0;  ///< sum of w^2
-    double max_abs_error = 0.0;
-    int64_t saturated = 0;   ///< |w| / scale above the largest value by more than fp32 rounding
-    int64_t non_finite = 0;  ///< NaN and infinite elements
-
-    void add(const RowStats& other) noexcept;
-};
 
 class RowQuantizer {
   public:
@@ -35,7 +25,7 @@ class RowQuantizer {
 
     /// Quantizes one row. Thread-safe.
     /// @param codes   [cols], one code per byte
-    /// @param scales  [spec().groups(cols)] of spec().scale_type
+    /// @param scales  [spec().groups(cols)] of spec().scale_type; decode_scales() gives fp32
     /// @param stats   nullptr, or receives the row's statistics (slower)
     void quantize_row(int64_t row, uint8_t* codes, void* scales, RowStats* stats) const noexcept;
 
@@ -44,17 +34,17 @@ class RowQuantizer {
                              RowStats* stats) const noexcept;
 
   private:
-    template <typename Sink>
-    void quantize_chunks(int64_t row, void* scales, RowStats* stats, Sink&& sink) const noexcept;
-    const uint8_t* at(int64_t row, int64_t column) const noexcept;
+    template <typename Encoded>
+    void encode_row(int64_t row, void* scales, RowStats* stats, Encoded&& encoded) const noexcept;
 
     QuantSpec spec_;
     MatrixView w_;
-    const QuantKernels& kernels_;
+    const QuantKernelsOfType& kernels_;
     const FormatInfo* format_;
 };
 
-/// Scales of any scale type as fp32: what `dequantize` multiplies by. E8M0 255 is NaN, 0 is 2^-127.
-void decode_scales(DataType type, const void* scales, int64_t count, float* out) noexcept;
+/// dequantize() with given kernels, for tests.
+void dequantize_with(const QuantKernels& kernels, const QuantSpec& spec, const uint8_t* codes,
+                     const void* scales, const MutableMatrixView& w, Executor& executor);
 
 }  // namespace fp6llm

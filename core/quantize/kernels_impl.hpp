@@ -1,0 +1,400 @@
+// The loops of kernels.hpp, for the instruction set of the including file, which defines
+// FP6LLM_QUANT_KERNELS (the function that returns the set) and FP6LLM_QUANT_ISA first.
+//
+// Encoding, for q = |w| / scale (DESIGN section 2): codes step by 2^(e - M), with e the exponent of
+// q or the smallest normal one. Adding C = 2^(e + 23 - M) leaves room for just that many fraction
+// bits, so the processor's own rounding yields n = q / 2^(e - M), rounded to even, in the lowest
+// bits:
+//
+//   bits(q + C) - bits(C) = n          (q + C) - C = the rounded q, exactly
+//   code = n + ((e - e_min) << M)      the leading one of n carries into the exponent field
+//
+// A tie that went down, and only that, has q - rounded = half a step: ties-away adds 1 there.
+#include "core/quantize/kernels.hpp"
+#include "core/quantize/vec.hpp"
+
+namespace fp6llm {
+namespace {
+
+constexpr int32_t kSignBit = INT32_MIN;
+constexpr int32_t kMagnitude = INT32_MAX;
+constexpr int32_t kInf = 0x7F800000;
+
+struct ElementF32 {
+    using Raw = int32_t;
+    static constexpr Raw kRawInf = kInf;
+    static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept { return load<F32>(from); }
+    static FP6LLM_INLINE void store_floats(F32 v, Raw* to) noexcept { store(v, to); }
+    static FP6LLM_INLINE float magnitude(Raw bits) noexcept { return bit_cast<float>(bits); }
+};
+
+struct ElementF16 {
+    using Raw = int16_t;
+    static constexpr Raw kRawInf = 0x7C00;
+    static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept { return half_to_float(from); }
+    static FP6LLM_INLINE void store_floats(F32 v, Raw* to) noexcept { float_to_half(v, to); }
+    static FP6LLM_INLINE float magnitude(Raw bits) noexcept {
+        Raw lanes[kLanes] = {bits};
+        return half_to_float(lanes)[0];
+    }
+};
+
+struct ElementBF16 {
+    using Raw = int16_t;
+    static constexpr Raw kRawInf = 0x7F80;
+    static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept {
+        return bit_cast<F32>(__builtin_convertvector(load<U16>(from), I32) << 16);
+    }
+    static FP6LLM_INLINE void store_floats(F32 v, Raw* to) noexcept {
+        const U32 bits = bit_cast<U32>(v);
+        const U32 rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+        const U32 nan = bits >> 16 | 0x40;
+        const U32 word = (bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded;
+        store(__builtin_convertvector(word, U16), to);
+    }
+    static FP6LLM_INLINE float magnitude(Raw bits) noexcept {
+        return bit_cast<float>(static_cast<int32_t>(bits) << 16);
+    }
+};
+
+/// Magnitudes are compared as integers in the elements' own type: their order is the same.
+template <typename Element>
+struct RawBlock {
+    using Raw = typename Element::Raw;
+    static constexpr int kBytes =
+        kBlock * sizeof(Raw) < kLanes * 4 ? kBlock * sizeof(Raw) : kLanes * 4;
+    static constexpr int kCount = kBytes / sizeof(Raw);
+    using V = Vec<Raw, kCount>;
+};
+
+template <typename Element>
+bool all_finite(const void* w, int64_t count) noexcept {
+    using Raw = typename Element::Raw;
+    using Block = RawBlock<Element>;
+    using V = typename Block::V;
+    constexpr Raw kMask =
+        sizeof(Raw) == 2 ? static_cast<Raw>(0x7FFF) : static_cast<Raw>(kMagnitude);
+    const Raw* from = static_cast<const Raw*>(w);
+    V largest[4] = {};
+    int64_t i = 0;
+    for (; i + 4 * Block::kCount <= count; i += 4 * Block::kCount) {
+        for (int j = 0; j < 4; ++j) {
+            largest[j] = max_of(largest[j], load<V>(from + i + j * Block::kCount) & kMask);
+        }
+    }
+    const V all = max_of(max_of(largest[0], largest[1]), max_of(largest[2], largest[3]));
+    Raw result = horizontal_max<Raw, Block::kCount>(all);
+    for (; i < count; ++i) {
+        const Raw magnitude = from[i] & kMask;
+        result = magnitude > result ? magnitude : result;
+    }
+    return result < Element::kRawInf;
+}
+
+template <typename Element>
+void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
+    using Raw = typename Element::Raw;
+    using Block = RawBlock<Element>;
+    using V = typename Block::V;
+    constexpr Raw kMask =
+        sizeof(Raw) == 2 ? static_cast<Raw>(0x7FFF) : static_cast<Raw>(kMagnitude);
+    const Raw* from = static_cast<const Raw*>(w);
+    while (count > 0) {
+        const int64_t n = group < count ? group : count;
+        V largest{};
+        const auto take = [&largest](V v) {
+            v &= kMask;
+            largest = max_of(largest, v < Element::kRawInf ? v : V{});
+        };
+        int64_t i = 0;
+        for (; i + Block::kCount <= n; i += Block::kCount)
+            take(load<V>(from + i));
+        if (i < n) {
+            V rest{};
+            std::memcpy(&rest, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
+            take(rest);
+        }
+        *out++ = Element::magnitude(horizontal_max<Raw, Block::kCount>(largest));
+        from += n, count -= n;
+    }
+}
+
+/// A format's constants, ready for rounding vectors to its codes.
+struct Grid {
+    explicit Grid(const FormatInfo& format) noexcept
+        : min_exponent(bit_cast<int32_t>(format.min_normal)),
+          max(bit_cast<int32_t>(format.max)),
+          mantissa_shift(23 - format.mantissa_bits),
+          adder(mantissa_shift << 23),
+          tie((format.mantissa_bits + 1) << 23),
+          sign_shift(32 - format.bits),
+          saturated(format.max * (1.0f + 0x1p-22f)) {}
+
+    int32_t min_exponent;    ///< bits of the smallest normal number
+    int32_t max;             ///< bits of the largest number
+    int32_t mantissa_shift;  ///< from the fp32 exponent field to the code's
+    int32_t adder;           ///< exponent field: from e to C
+    int32_t tie;             ///< exponent field: from e down to half a step
+    int32_t sign_shift;      ///< from the fp32 sign to the code's
+    float saturated;         ///< above this a value counts as saturated
+};
+
+struct Rounded {
+    I32 code;       ///< without sign
+    F32 magnitude;  ///< |q|
+    F32 value;      ///< of the code
+};
+
+template <Rounding kRounding>
+FP6LLM_INLINE Rounded round_to_grid(const Grid& grid, F32 q) noexcept {
+    const I32 magnitude = bit_cast<I32>(q) & kMagnitude;
+    // NaN and Inf lie above every number in this order, so they become the largest.
+    const I32 clamped = min_of(magnitude, splat(grid.max));
+    const I32 exponent = max_of(clamped & kInf, splat(grid.min_exponent));
+    const I32 adder_bits = exponent + grid.adder;
+    const F32 adder = bit_cast<F32>(adder_bits);
+    const F32 sum = bit_cast<F32>(clamped) + adder;
+    I32 steps = bit_cast<I32>(sum) - adder_bits;
+    F32 value = sum - adder;
+    if constexpr (kRounding == Rounding::kNearestAway) {
+        const F32 tie = bit_cast<F32>(exponent - grid.tie);
+        const I32 tied_down = bit_cast<F32>(clamped) - value == tie;
+        steps -= tied_down;
+        value += bit_cast<F32>(bit_cast<I32>(tie + tie) & tied_down);
+    }
+    const I32 code = steps + ((exponent - grid.min_exponent) >> grid.mantissa_shift);
+    return {code, bit_cast<F32>(magnitude), value};
+}
+
+enum class Task { kEncode, kEncodeMeasured, kMeasure };
+
+/// Sums of a group, lane by lane, in units of the scale.
+struct Sums {
+    F64 error[2 * kVectors];
+    F64 signal[2 * kVectors];
+    F32 max_error[kVectors];
+};
+
+FP6LLM_INLINE double horizontal_sum(const F64 (&lanes)[2 * kVectors]) noexcept {
+    double sums[kBlock];
+    std::memcpy(sums, lanes, sizeof sums);
+    for (int half = kBlock / 2; half > 0; half /= 2) {
+        for (int i = 0; i < half; ++i)
+            sums[i] += sums[i + half];
+    }
+    return sums[0];
+}
+
+FP6LLM_INLINE float horizontal_max(const F32 (&lanes)[kVectors]) noexcept {
+    F32 largest = lanes[0];
+    for (int i = 1; i < kVectors; ++i)
+        largest = max_of(largest, lanes[i]);
+    return horizontal_max<float, kLanes>(largest);
+}
+
+FP6LLM_INLINE void add_squares(F32 v, F64* sums) noexcept {
+    const F64Pair wide = widen(v);
+    sums[0] += wide.low * wide.low;
+    sums[1] += wide.high * wide.high;
+}
+
+FP6LLM_INLINE F32 keep(I32 mask, F32 v) noexcept {
+    return bit_cast<F32>(bit_cast<I32>(v) & mask);
+}
+
+/// Negative counts, as masks sum up.
+struct Counts {
+    I32 saturated;
+    I32 non_finite;
+};
+
+/// One block of 16 elements.
+template <typename Element, Rounding kRounding, Task kTask>
+FP6LLM_INLINE void process_block(const Grid& grid, const typename Element::Raw* w, F32 scale,
+                                 uint8_t* codes, Sums& sums, Counts& counts) noexcept {
+    I32 out[kVectors];
+    for (int i = 0; i < kVectors; ++i) {
+        const F32 x = Element::load_floats(w + i * kLanes);
+        const I32 bits = bit_cast<I32>(x);
+        const Rounded rounded = round_to_grid<kRounding>(grid, x / scale);
+        if constexpr (kTask != Task::kMeasure) {
+            const U32 sign = bit_cast<U32>(bits & kSignBit & (x == x));
+            out[i] = rounded.code | bit_cast<I32>(sign >> grid.sign_shift);
+        }
+        if constexpr (kTask != Task::kEncode) {
+            const I32 finite = (bits & kMagnitude) < kInf;
+            const F32 error = keep(finite, rounded.magnitude - rounded.value);
+            add_squares(error, sums.error + 2 * i);
+            if constexpr (kTask == Task::kEncodeMeasured) {
+                add_squares(keep(finite, rounded.magnitude), sums.signal + 2 * i);
+                sums.max_error[i] =
+                    max_of(sums.max_error[i], bit_cast<F32>(bit_cast<I32>(error) & kMagnitude));
+                counts.saturated += rounded.magnitude > grid.saturated;
+                counts.non_finite += ~finite;
+            }
+        }
+    }
+    if constexpr (kTask != Task::kMeasure) store_bytes(out, codes);
+}
+
+FP6LLM_INLINE int64_t total(I32 lanes) noexcept {
+    int64_t sum = 0;
+    for (int i = 0; i < kLanes; ++i)
+        sum += lanes[i];
+    return sum;
+}
+
+template <typename Element, Rounding kRounding, Task kTask>
+FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+                           const float* scales, uint8_t* codes, RowStats* stats,
+                           double* errors) noexcept {
+    using Raw = typename Element::Raw;
+    const Grid grid(format);
+    const Raw* from = static_cast<const Raw*>(w);
+    Counts counts{};
+    while (count > 0) {
+        const int64_t n = group < count ? group : count;
+        const F32 scale = splat(*scales);
+        Sums sums{};
+        int64_t i = 0;
+        for (; i + kBlock <= n; i += kBlock) {
+            process_block<Element, kRounding, kTask>(grid, from + i, scale, codes, sums, counts);
+            codes += kBlock;
+        }
+        if (i < n) {  // zeros add nothing to any sum
+            const size_t rest = static_cast<size_t>(n - i);
+            Raw padded[kBlock] = {};
+            uint8_t padded_codes[kBlock];
+            std::memcpy(padded, from + i, rest * sizeof(Raw));
+            process_block<Element, kRounding, kTask>(grid, padded, scale, padded_codes, sums,
+                                                     counts);
+            if constexpr (kTask != Task::kMeasure) std::memcpy(codes, padded_codes, rest);
+            codes += rest;
+        }
+        const double unit = *scales++;
+        if constexpr (kTask == Task::kMeasure) {
+            *errors++ = horizontal_sum(sums.error) * (unit * unit);
+        } else if constexpr (kTask == Task::kEncodeMeasured) {
+            stats->squared_error += horizontal_sum(sums.error) * (unit * unit);
+            stats->squared_signal += horizontal_sum(sums.signal) * (unit * unit);
+            const double worst = static_cast<double>(horizontal_max(sums.max_error)) * unit;
+            if (worst > stats->max_abs_error) stats->max_abs_error = worst;
+        }
+        from += n, count -= n;
+    }
+    if constexpr (kTask == Task::kEncodeMeasured) {
+        stats->saturated -= total(counts.saturated);
+        stats->non_finite -= total(counts.non_finite);
+    }
+}
+
+template <typename Element, Rounding kRounding>
+void encode_codes(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+                  const float* scales, uint8_t* codes) noexcept {
+    process<Element, kRounding, Task::kEncode>(format, w, count, group, scales, codes, nullptr,
+                                               nullptr);
+}
+
+template <typename Element, Rounding kRounding>
+void encode_measured(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+                     const float* scales, uint8_t* codes, RowStats* stats) noexcept {
+    process<Element, kRounding, Task::kEncodeMeasured>(format, w, count, group, scales, codes,
+                                                       stats, nullptr);
+}
+
+template <typename Element, Rounding kRounding>
+void measure(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+             const float* scales, double* errors) noexcept {
+    process<Element, kRounding, Task::kMeasure>(format, w, count, group, scales, nullptr, nullptr,
+                                                errors);
+}
+
+/// value * scale in fp32, rounded to odd when that is inexact: rounding it once more, to a type at
+/// least two bits narrower, then gives what rounding the exact product would.
+FP6LLM_INLINE F32 product_to_odd(F32 value, float scale) noexcept {
+    const F64 factor = F64{} + static_cast<double>(scale);
+    F64Pair exact = widen(value);
+    exact.low *= factor, exact.high *= factor;
+    const F32 nearest = narrow(exact);
+    const F64Pair back = widen(nearest);
+    // Enlarged so that the sign of the difference survives in fp32; the products are below 2^134.
+    const F32 rest = narrow({(exact.low - back.low) * 0x1p100, (exact.high - back.high) * 0x1p100});
+    const I32 bits = bit_cast<I32>(nearest);
+    const I32 inexact = (rest > 0.0f) | (rest < 0.0f);
+    const I32 too_large = inexact & ((bit_cast<I32>(rest) ^ bits) < 0);
+    return bit_cast<F32>((bits + too_large) | (inexact & 1));
+}
+
+template <typename Element, bool kExactProducts>
+FP6LLM_INLINE void decode_blocks(const FormatInfo& format, const uint8_t* codes, int64_t count,
+                                 int64_t group, const float* scales, void* w) noexcept {
+    using Raw = typename Element::Raw;
+    const int32_t sign_bit = 1 << (format.bits - 1);
+    const int32_t mantissas = 1 << format.mantissa_bits;
+    const int mantissa_shift = 23 - format.mantissa_bits;
+    const int sign_shift = 32 - format.bits;
+    const int32_t bias = (127 - format.bias) << 23;
+    const float min_normal = format.min_normal;
+
+    // A subnormal decodes as if its leading zero were a one, in the first binade, less that one.
+    const auto decode_vector = [&](const uint8_t* from, float scale, Raw* to)
+        __attribute__((always_inline)) {
+        const I32 code = load_bytes(from);
+        const I32 magnitude = code & (sign_bit - 1);
+        const I32 subnormal = magnitude < mantissas;
+        const I32 bits = (magnitude << mantissa_shift) + bias - (subnormal << 23);
+        const F32 less = keep(subnormal, splat(min_normal));
+        const I32 value = bit_cast<I32>(bit_cast<F32>(bits) - less);
+        const F32 x = bit_cast<F32>(value | (code & sign_bit) << sign_shift);
+        Element::store_floats(kExactProducts ? x * scale : product_to_odd(x, scale), to);
+    };
+
+    Raw* to = static_cast<Raw*>(w);
+    for (; count > 0; ++scales) {
+        const int64_t n = group < count ? group : count;
+        int64_t i = 0;
+        for (; i + kLanes <= n; i += kLanes)
+            decode_vector(codes + i, *scales, to + i);
+        if (i < n) {
+            const size_t rest = static_cast<size_t>(n - i);
+            uint8_t padded_codes[kLanes] = {};
+            Raw padded[kLanes];
+            std::memcpy(padded_codes, codes + i, rest);
+            decode_vector(padded_codes, *scales, padded);
+            std::memcpy(to + i, padded, rest * sizeof(Raw));
+        }
+        codes += n, to += n, count -= n;
+    }
+}
+
+template <typename Element>
+void decode(const FormatInfo& format, const uint8_t* codes, int64_t count, int64_t group,
+            const float* scales, bool exact_scales, void* w) noexcept {
+    if (exact_scales || sizeof(typename Element::Raw) == sizeof(float)) {
+        decode_blocks<Element, true>(format, codes, count, group, scales, w);
+    } else {
+        decode_blocks<Element, false>(format, codes, count, group, scales, w);
+    }
+}
+
+template <typename Element>
+constexpr QuantKernelsOfType kernels_of() noexcept {
+    constexpr Rounding kEven = Rounding::kNearestEven, kAway = Rounding::kNearestAway;
+    return {all_finite<Element>,
+            amax<Element>,
+            {encode_codes<Element, kEven>, encode_codes<Element, kAway>},
+            {encode_measured<Element, kEven>, encode_measured<Element, kAway>},
+            {measure<Element, kEven>, measure<Element, kAway>},
+            decode<Element>};
+}
+
+constexpr QuantKernels kKernels = {FP6LLM_QUANT_ISA, kernels_of<ElementF32>(),
+                                   kernels_of<ElementF16>(), kernels_of<ElementBF16>()};
+
+}  // namespace
+
+const QuantKernels* FP6LLM_QUANT_KERNELS() noexcept {
+    return &kKernels;
+}
+
+}  // namespace fp6llm

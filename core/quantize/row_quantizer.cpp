@@ -1,0 +1,197 @@
+// Rows go through in chunks that fit the first-level cache: scales, codes, packing.
+#include "core/quantize/row_quantizer.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <vector>
+
+#include "core/common/error.hpp"
+#include "core/common/fp_env.hpp"
+#include "core/formats/plain_codes.hpp"
+#include "core/quantize/row_blocks.hpp"
+
+namespace fp6llm {
+namespace {
+
+constexpr int64_t kChunk = 4096;  ///< columns; a multiple of 8, so that chunks start on a byte
+constexpr int64_t kMinGroup = 16;
+constexpr int64_t kChunkGroups = kChunk / kMinGroup;
+
+const uint8_t* element(const MatrixView& w, int64_t row, int64_t column) noexcept {
+    return static_cast<const uint8_t*>(w.data) +
+           static_cast<size_t>(row * w.ld + column) * float_bytes(w.type);
+}
+
+/// Choosing the scales of a matrix for one format.
+struct ScaleChooser {
+    const QuantSpec& spec;
+    const MatrixView& w;
+    const QuantKernelsOfType& kernels;
+    const FormatInfo& format;
+
+    bool whole_rows() const noexcept { return spec.scale_mode == ScaleMode::kRow; }
+    int64_t group() const noexcept { return whole_rows() ? w.cols : spec.group_size; }
+    int64_t chunk() const noexcept { return whole_rows() ? kChunk : kChunk / group() * group(); }
+
+    /// Scales of `count` elements in at most kChunkGroups groups and, if `errors` is given, the
+    /// squared error of each group.
+    void choose(const uint8_t* from, int64_t count, float* scales, double* errors) const noexcept {
+        const int64_t groups = ceil_div(count, group());
+        float amax[kChunkGroups], tried[kChunkGroups];
+        double best[kChunkGroups], error[kChunkGroups];
+        kernels.amax(from, count, group(), amax);
+        for (int64_t g = 0; g < groups; ++g)
+            scales[g] = group_scale(spec, format, amax[g], 0);
+
+        const int candidates = scale_candidates(spec);
+        if (candidates == 1 && errors == nullptr) return;
+        const auto measure = kernels.measure[static_cast<int>(spec.rounding)];
+        measure(format, from, count, group(), scales, best);
+        for (int candidate = 1; candidate < candidates; ++candidate) {
+            for (int64_t g = 0; g < groups; ++g) {
+                tried[g] = group_scale(spec, format, amax[g], candidate);
+            }
+            measure(format, from, count, group(), tried, error);
+            for (int64_t g = 0; g < groups; ++g) {
+                if (error[g] < best[g]) best[g] = error[g], scales[g] = tried[g];
+            }
+        }
+        if (errors != nullptr) std::copy(best, best + groups, errors);
+    }
+
+    /// Calls visit(column, count, scales) for the chunks of a row from left to right. `scales` are
+    /// those of the chunk's groups, or the row's one scale.
+    template <typename Visit>
+    void for_each_chunk(int64_t row, Visit&& visit) const noexcept {
+        if (w.cols == 0) return;
+        float scales[kChunkGroups];
+        if (whole_rows()) choose(element(w, row, 0), w.cols, scales, nullptr);
+        for (int64_t column = 0; column < w.cols; column += chunk()) {
+            const int64_t count = std::min(chunk(), w.cols - column);
+            if (!whole_rows()) choose(element(w, row, column), count, scales, nullptr);
+            visit(column, count, scales);
+        }
+    }
+
+    double squared_error(int64_t row) const noexcept {
+        float scales[kChunkGroups];
+        double errors[kChunkGroups], sum = 0.0;
+        const int64_t step = whole_rows() ? w.cols : chunk();
+        for (int64_t column = 0; column < w.cols; column += step) {
+            const int64_t count = std::min(step, w.cols - column);
+            choose(element(w, row, column), count, scales, errors);
+            for (int64_t g = 0; g < ceil_div(count, group()); ++g)
+                sum += errors[g];
+        }
+        return sum;
+    }
+};
+
+void require_finite(const MatrixView& w, const QuantKernelsOfType& kernels, Executor& executor) {
+    const RowBlocks blocks(w.rows, w.cols);
+    std::atomic<int64_t> first_bad{w.rows};
+    executor.run(blocks.count(), [&](int64_t block) {
+        const IndexRange range = blocks[block];
+        for (int64_t row = range.begin; row < range.end; ++row) {
+            if (kernels.all_finite(element(w, row, 0), w.cols)) continue;
+            int64_t seen = first_bad;
+            while (row < seen && !first_bad.compare_exchange_weak(seen, row)) {
+            }
+            return;
+        }
+    });
+    const int64_t row = first_bad;
+    if (row == w.rows) return;
+    int64_t column = 0;
+    while (kernels.all_finite(element(w, row, column), 1))
+        ++column;
+    fail(Status::kInvalidValue, "W[%lld, %lld] is NaN or infinite", static_cast<long long>(row),
+         static_cast<long long>(column));
+}
+
+double squared_error(const ScaleChooser& chooser, Executor& executor) {
+    const RowBlocks blocks(chooser.w.rows, chooser.w.cols);
+    std::vector<double> errors(static_cast<size_t>(blocks.count()));
+    executor.run(blocks.count(), [&](int64_t block) {
+        const FpEnvGuard fp_env;
+        const IndexRange range = blocks[block];
+        double sum = 0.0;
+        for (int64_t row = range.begin; row < range.end; ++row)
+            sum += chooser.squared_error(row);
+        errors[static_cast<size_t>(block)] = sum;
+    });
+    double sum = 0.0;
+    for (const double error : errors)
+        sum += error;
+    return sum;
+}
+
+}  // namespace
+
+RowQuantizer::RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor& executor,
+                           const QuantKernels& kernels)
+    : spec_(spec), w_(w), kernels_(kernels.of(w.type)) {
+    if (w.cols > 0 && spec.non_finite == NonFinite::kError) require_finite(w, kernels_, executor);
+    if (spec.format == DataType::kAuto6) {
+        const auto error_in = [&](DataType type) {
+            return squared_error({spec_, w_, kernels_, *find_format(type)}, executor);
+        };
+        const bool e3m2 = error_in(DataType::kE3M2) <= error_in(DataType::kE2M3);
+        spec_.format = e3m2 ? DataType::kE3M2 : DataType::kE2M3;
+    }
+    format_ = find_format(spec_.format);
+}
+
+template <typename Encoded>
+void RowQuantizer::encode_row(int64_t row, void* scales, RowStats* stats,
+                              Encoded&& encoded) const noexcept {
+    const FpEnvGuard fp_env;
+    const ScaleChooser chooser{spec_, w_, kernels_, *format_};
+    const int rounding = static_cast<int>(spec_.rounding);
+    uint8_t* scale_out = static_cast<uint8_t*>(scales);
+    if (stats != nullptr) *stats = {};
+    chooser.for_each_chunk(row, [&](int64_t column, int64_t count, const float* chunk_scales) {
+        const uint8_t* from = element(w_, row, column);
+        const int64_t group = chooser.whole_rows() ? count : chooser.group();
+        uint8_t* codes = encoded.buffer(column);
+        if (stats == nullptr) {
+            kernels_.encode[rounding](*format_, from, count, group, chunk_scales, codes);
+        } else {
+            kernels_.encode_measured[rounding](*format_, from, count, group, chunk_scales, codes,
+                                               stats);
+        }
+        encoded.done(column, count);
+        if (chooser.whole_rows() && column > 0) return;
+        const int64_t groups = ceil_div(count, group);
+        encode_scales(spec_.scale_type, chunk_scales, groups, scale_out);
+        scale_out += static_cast<size_t>(groups) * spec_.scale_element_bytes();
+    });
+}
+
+void RowQuantizer::quantize_row(int64_t row, uint8_t* codes, void* scales,
+                                RowStats* stats) const noexcept {
+    struct {
+        uint8_t* codes;
+        uint8_t* buffer(int64_t column) const noexcept { return codes + column; }
+        void done(int64_t, int64_t) const noexcept {}
+    } in_place{codes};
+    encode_row(row, scales, stats, in_place);
+}
+
+void RowQuantizer::quantize_row_packed(int64_t row, uint8_t* packed, void* scales,
+                                       RowStats* stats) const noexcept {
+    struct {
+        uint8_t* packed;
+        int bits;
+        uint8_t chunk[kChunk];
+        uint8_t* buffer(int64_t) noexcept { return chunk; }
+        void done(int64_t column, int64_t count) noexcept {
+            pack_codes(chunk, bits, count, packed + column * bits / 8);
+        }
+    } through_chunk;
+    through_chunk.packed = packed;
+    through_chunk.bits = format_->bits;
+    encode_row(row, scales, stats, through_chunk);
+}
+
+}  // namespace fp6llm

@@ -1,0 +1,198 @@
+// A thin layer over the compiler's vector extensions: the same source becomes SSE2 (or any
+// baseline), AVX2 or AVX-512 code by the flags of the translation unit that includes it. Intrinsics
+// appear only where the extensions have no word for an instruction, each next to a plain definition
+// of the same result. Everything is in an unnamed namespace, so that no instruction set's copy
+// leaks into another.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+namespace fp6llm {
+namespace {
+
+#if defined(FP6LLM_VEC_LANES)  // tests: a vector wider than the processor's, split by the compiler
+constexpr int kLanes = FP6LLM_VEC_LANES;
+#elif defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+#if defined(__AVX512F__)
+// The plain forms of some conversions make gcc 12 warn about its own headers; the masked ones do
+// not.
+constexpr uint16_t kAllLanes = 0xFFFF;
+#endif
+
+/// Elements that a kernel takes per step, whatever the vector width.
+constexpr int kBlock = 16;
+constexpr int kVectors = kBlock / kLanes;
+
+template <typename T, int N>
+struct VecOf {
+    typedef T type __attribute__((vector_size(sizeof(T) * N)));
+};
+template <typename T, int N>
+using Vec = typename VecOf<T, N>::type;
+
+using F32 = Vec<float, kLanes>;
+using I32 = Vec<int32_t, kLanes>;
+using U32 = Vec<uint32_t, kLanes>;
+using U16 = Vec<uint16_t, kLanes>;
+using F64 = Vec<double, kLanes / 2>;  ///< the doubles of half an F32
+
+#define FP6LLM_INLINE inline __attribute__((always_inline))
+
+template <typename To, typename From>
+FP6LLM_INLINE To bit_cast(const From& from) noexcept {
+    static_assert(sizeof(To) == sizeof(From), "same size");
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+template <typename V>
+FP6LLM_INLINE V load(const void* from) noexcept {
+    V v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+}
+
+template <typename V>
+FP6LLM_INLINE void store(const V& v, void* to) noexcept {
+    std::memcpy(to, &v, sizeof v);
+}
+
+template <typename V>
+FP6LLM_INLINE V max_of(V a, V b) noexcept {
+    return a > b ? a : b;
+}
+template <typename V>
+FP6LLM_INLINE V min_of(V a, V b) noexcept {
+    return a < b ? a : b;
+}
+
+FP6LLM_INLINE F32 splat(float value) noexcept {
+    return F32{} + value;
+}
+FP6LLM_INLINE I32 splat(int32_t value) noexcept {
+    return I32{} + value;
+}
+
+/// Largest lane.
+template <typename T, int N>
+FP6LLM_INLINE T horizontal_max(Vec<T, N> v) noexcept {
+    if constexpr (sizeof v > 8) {
+        Vec<T, N / 2> half[2];
+        std::memcpy(half, &v, sizeof half);
+        return horizontal_max<T, N / 2>(max_of(half[0], half[1]));
+    } else {
+        T result = v[0];
+        for (int i = 1; i < N; ++i)
+            result = v[i] > result ? v[i] : result;
+        return result;
+    }
+}
+
+/// Low and high half of a vector of floats as doubles.
+struct F64Pair {
+    F64 low, high;
+};
+FP6LLM_INLINE F64Pair widen(F32 v) noexcept {
+    Vec<float, kLanes / 2> half[2];
+    std::memcpy(half, &v, sizeof half);
+    return {__builtin_convertvector(half[0], F64), __builtin_convertvector(half[1], F64)};
+}
+FP6LLM_INLINE F32 narrow(F64Pair v) noexcept {
+    using Half = Vec<float, kLanes / 2>;
+    const Half half[2] = {__builtin_convertvector(v.low, Half),
+                          __builtin_convertvector(v.high, Half)};
+    return load<F32>(half);
+}
+
+/// kLanes halfs as floats. NaN may become quiet.
+FP6LLM_INLINE F32 half_to_float(const void* from) noexcept {
+#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+    const __m256i half = _mm256_loadu_si256(static_cast<const __m256i*>(from));
+    return bit_cast<F32>(_mm512_maskz_cvtph_ps(kAllLanes, half));
+#elif defined(__F16C__)
+    __m256 part[kLanes / 8];
+    for (int i = 0; i < kLanes / 8; ++i) {
+        part[i] = _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(from) + i));
+    }
+    return load<F32>(part);
+#else
+    // Shifted into place, a half is a float 2^112 too small, subnormals included; Inf and NaN
+    // aside.
+    const I32 half = __builtin_convertvector(load<U16>(from), I32);
+    const I32 shifted = (half & 0x7FFF) << 13;
+    const I32 special = (half & 0x7FFF) >= 0x7C00;
+    const I32 magnitude = bit_cast<I32>(bit_cast<F32>(shifted) * 0x1p112f) | (special & 0x7F800000);
+    return bit_cast<F32>(magnitude | (half << 16 & INT32_MIN));
+#endif
+}
+
+/// Stores kLanes floats as halfs, rounded to nearest even.
+FP6LLM_INLINE void float_to_half(F32 v, void* to) noexcept {
+#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+    const __m256i half = _mm512_maskz_cvtps_ph(kAllLanes, bit_cast<__m512>(v), 0);
+    _mm256_storeu_si256(static_cast<__m256i*>(to), half);
+#elif defined(__F16C__)
+    __m256 part[kLanes / 8];
+    store(v, part);
+    for (int i = 0; i < kLanes / 8; ++i) {
+        _mm_storeu_si128(static_cast<__m128i*>(to) + i, _mm256_cvtps_ph(part[i], 0));
+    }
+#else
+    const I32 bits = bit_cast<I32>(v);
+    const I32 magnitude = bits & 0x7FFFFFFF;
+    // Normal halfs round in the integer domain; subnormal ones by adding 0.5, whose step is theirs.
+    const I32 normal = (magnitude + 0xFFF + (magnitude >> 13 & 1) - 0x38000000) >> 13;
+    const I32 subnormal = bit_cast<I32>(bit_cast<F32>(magnitude) + 0.5f) - 0x3F000000;
+    I32 half = magnitude < 0x38800000 ? subnormal : normal;
+    half = magnitude >= 0x477FF000 ? splat(0x7C00) : half;
+    half = magnitude > 0x7F800000 ? splat(0x7E00) : half;
+    store(__builtin_convertvector(half | (bits >> 16 & 0x8000), U16), to);
+#endif
+}
+
+/// kLanes bytes as integers.
+FP6LLM_INLINE I32 load_bytes(const uint8_t* from) noexcept {
+#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return bit_cast<I32>(_mm512_maskz_cvtepu8_epi32(kAllLanes, bytes));
+#elif defined(__AVX2__)
+    __m256i part[kLanes / 8];
+    for (int i = 0; i < kLanes / 8; ++i) {
+        part[i] = _mm256_cvtepu8_epi32(_mm_loadu_si64(from + 8 * i));
+    }
+    return load<I32>(part);
+#else
+    return __builtin_convertvector(load<Vec<uint8_t, kLanes>>(from), I32);
+#endif
+}
+
+/// The low byte of each of kBlock integers below 256.
+FP6LLM_INLINE void store_bytes(const I32 (&v)[kVectors], uint8_t* to) noexcept {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    __m256i part[2];
+    std::memcpy(part, v, sizeof part);
+    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(part[0], part[1]), 0xD8);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(to),
+        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+#else
+    for (int i = 0; i < kVectors; ++i) {
+        store(__builtin_convertvector(v[i], Vec<uint8_t, kLanes>), to + i * kLanes);
+    }
+#endif
+}
+
+}  // namespace
+}  // namespace fp6llm
