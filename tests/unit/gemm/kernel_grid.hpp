@@ -1,0 +1,381 @@
+// Every kernel of a set against the naive fp64 product, over a generated grid of shapes, formats,
+// scale modes, types, strides, scalars and thread counts. Each run checks the edges of all buffers,
+// that inputs stay as they are, and that outputs between rows do.
+//
+//   FP6LLM_KERNEL_GRID(Name, sets, isa)   defines the tests; `sets` is an expression of type
+//                                         std::vector<const CpuKernelSet*>, `isa` what may run.
+//
+// Error bounds. An exact kernel forms w * x without error and adds in fp32; rounding errors of a
+// sum of random sign grow far slower than the worst case k * 2^-24, and the largest seen over this
+// grid is 1.3e-7 of the sum of magnitudes: the bound is three times that. A bf16 kernel rounds
+// activations of other types to 8 bits: 2^-9 of the sum of magnitudes, the worst case.
+#pragma once
+
+#include <functional>
+
+#include "core/common/thread_pool.hpp"
+#include "core/gemm/workspace.hpp"
+#include "tests/unit/gemm/gemm_testing.hpp"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+namespace fp6llm::gemm_testing {
+
+constexpr double kExactBound = 4e-7;
+constexpr double kBf16Bound = 0x1p-9;
+
+/// One kernel of one set; nullptr for the set's decode_panel in the transposed product.
+struct KernelUnderTest {
+    const CpuKernelSet* set;
+    const CpuGemmKernel* kernel;
+    std::string name() const {
+        return kernel != nullptr ? kernel->name
+                                 : std::string("transposed on ") + isa_name(set->isa);
+    }
+};
+
+/// Everything about a run but the weight and the activations.
+struct RunOptions {
+    DataType y_type = DataType::kF32;
+    float alpha = 1, beta = 0;
+    int64_t y_pad = 0;
+    int threads = 1;
+    ComputeType compute = ComputeType::kF32;
+    double absolute_error = 0;  ///< allowed on top of the relative bound
+};
+
+inline GemmProblem make_problem(const KernelUnderTest& under_test, const TestWeight& weight,
+                                const TestTokens& x, const RunOptions& options) {
+    return {&weight.weight(), under_test.kernel == nullptr, x.tokens(), options.compute, x.type(),
+            options.y_type};
+}
+
+/// The compute type that lets a kernel run with any activation type.
+inline ComputeType compute_for(const KernelUnderTest& under_test) {
+    return under_test.kernel != nullptr && under_test.kernel->arithmetic == Arithmetic::kBf16
+               ? ComputeType::kF32FastBF16
+               : ComputeType::kF32;
+}
+
+/// Runs and returns Y's bytes; every check but that of the values is made here.
+inline std::vector<uint8_t> run_kernel(const KernelUnderTest& under_test, TestWeight& weight,
+                                       TestTokens& x, const RunOptions& options,
+                                       const std::vector<float>& y_before = {}) {
+    const GemmProblem problem = make_problem(under_test, weight, x, options);
+    GemmPlan plan = make_plan(problem, *under_test.set, under_test.kernel, options.threads);
+    plan.threads = options.threads;  // small problems too
+    plan.workspace_bytes = under_test.kernel != nullptr ? workspace_layout(plan, problem).total
+                                                        : transposed_workspace(plan, problem).total;
+    const int64_t outputs = problem.outputs(), ld = outputs + options.y_pad;
+    GuardedBuffer y(((problem.tokens - 1) * ld + outputs) * float_bytes(options.y_type));
+    for (size_t i = 0; i < y_before.size(); ++i) {
+        const auto t = static_cast<int64_t>(i) / outputs, o = static_cast<int64_t>(i) % outputs;
+        write_float(y.data(), options.y_type, t * ld + o, y_before[i]);
+    }
+    GuardedBuffer workspace(plan.workspace_bytes);
+    const std::vector<uint8_t> x_before = x.buffer().copy();
+    OutputSink sink{y.data(), options.y_type, ld};
+    sink.alpha = options.alpha;
+    sink.beta = options.beta;
+    PoolExecutor executor(options.threads);
+    run_gemm(plan, problem, x.source(), sink, workspace.data(), executor);
+
+    EXPECT_TRUE(y.edges_intact());
+    EXPECT_TRUE(workspace.edges_intact());
+    EXPECT_TRUE(x.buffer().edges_intact());
+    EXPECT_EQ(x.buffer().copy(), x_before);
+    EXPECT_TRUE(weight.intact());
+    const int64_t element = static_cast<int64_t>(float_bytes(options.y_type));
+    for (int64_t t = 0; t + 1 < problem.tokens; ++t) {
+        for (int64_t b = (t * ld + outputs) * element; b < (t + 1) * ld * element; ++b) {
+            EXPECT_EQ(y.data()[b], 0xFF) << "between rows, after token " << t;
+            if (y.data()[b] != 0xFF) return y.copy();
+        }
+    }
+    return y.copy();
+}
+
+/// Runs and compares with the naive product, at all outputs or at about `samples` of them.
+inline void check_kernel(const KernelUnderTest& under_test, TestWeight& weight, TestTokens& x,
+                         const RunOptions& options, int64_t samples = 1 << 20) {
+    const GemmProblem problem = make_problem(under_test, weight, x, options);
+    const int64_t outputs = problem.outputs(), k = problem.k(), ld = outputs + options.y_pad;
+    SCOPED_TRACE(under_test.name() + ", " + weight.describe() + ", " + std::to_string(x.tokens()) +
+                 " tokens of " + type_name(x.type()) + " to " + type_name(options.y_type) +
+                 ", alpha " + std::to_string(options.alpha) + ", beta " +
+                 std::to_string(options.beta) + ", " + std::to_string(options.threads) +
+                 " threads");
+    std::vector<float> y_before;
+    if (options.beta != 0) {
+        Random random(outputs);
+        y_before.resize(static_cast<size_t>(problem.tokens * outputs));
+        for (float& value : y_before)
+            value = static_cast<float>(random.uniform(-4, 4));
+    }
+    const std::vector<uint8_t> y = run_kernel(under_test, weight, x, options, y_before);
+
+    const bool rounds_x = under_test.kernel != nullptr && x.type() != DataType::kBF16 &&
+                          under_test.kernel->arithmetic == Arithmetic::kBf16;
+    const double bound = kExactBound + (rounds_x ? kBf16Bound : 0);
+    const int64_t total = problem.tokens * outputs;
+    const int64_t stride = total <= samples ? 1 : total / samples | 1;
+    for (int64_t i = 0; i < total; i += stride) {
+        const int64_t token = i / outputs, output = i % outputs;
+        const NaiveSum naive = naive_sum(weight, problem.transposed, x, token, output, k);
+        const double got = read_float(y.data(), options.y_type, token * ld + output);
+        double old = 0;
+        if (options.beta != 0) {
+            uint32_t storage;
+            write_float(&storage, options.y_type, 0, y_before[i]);
+            old = options.beta * read_float(&storage, options.y_type, 0);
+        }
+        const double expected = options.alpha * naive.sum + old;
+        if (!std::isfinite(expected)) {
+            ASSERT_TRUE(std::isnan(expected) ? std::isnan(got) : got == expected)
+                << "token " << token << " output " << output << ": " << got << ", not " << expected;
+            continue;
+        }
+        const double error = std::fabs(options.alpha) * naive.magnitude * bound +
+                             0x1p-23 * std::fabs(old) + options.absolute_error;
+        // Rounding to the output's type keeps the order, so it maps the interval to an interval.
+        ASSERT_TRUE(got >= round_to(options.y_type, expected - error) &&
+                    got <= round_to(options.y_type, expected + error))
+            << "token " << token << " output " << output << ": " << got << ", not " << expected
+            << " +- " << error;
+    }
+}
+
+class KernelGrid {
+  public:
+    /// Kernels that can read weights as this process packs them; a set without any is left out.
+    KernelGrid(const std::vector<const CpuKernelSet*>& sets, Isa isa) {
+        for (const CpuKernelSet* set : sets) {
+            bool reads_swizzle = false;
+            for (int i = 0; i < set->count; ++i) {
+                const CpuGemmKernel& kernel = set->kernels[i];
+                if (set->isa != Isa::kPortable && kernel.swizzle != active_swizzle()) continue;
+                reads_swizzle = true;
+                if (kernel.isa <= isa) under_test_.push_back({set, &kernel});
+            }
+            if (reads_swizzle) under_test_.push_back({set, nullptr});
+        }
+    }
+
+    bool empty() const { return under_test_.empty(); }
+
+    /// Every format and scale mode at shapes that divide nothing; the rest varies along.
+    void formats_and_scales() {
+        static const Shape kShapes[] = {{1, 1}, {17, 3}, {16, 16}, {33, 48}, {40, 280}, {70, 1037}};
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (const FormatInfo& format : all_formats()) {
+                for (const QuantSpec& spec : specs(format.type)) {
+                    for (const Shape& shape : kShapes) {
+                        if (!run_one(under_test, spec, shape, 1 + random_.below(20), 512)) return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Every number of tokens up to 37, and some that need several blocks.
+    void token_counts() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (int64_t tokens = 1; tokens <= 37; ++tokens) {
+                const DataType format = (tokens & 1) ? DataType::kE3M2 : DataType::kE2M3;
+                const ScaleMode mode = tokens % 3 == 0   ? ScaleMode::kRow
+                                       : tokens % 3 == 1 ? ScaleMode::kGroup
+                                                         : ScaleMode::kMx;
+                const QuantSpec spec = make_spec(format, mode, mode == ScaleMode::kGroup ? 48 : 0);
+                if (!run_one(under_test, spec, {49, 208}, tokens, 1 << 20)) return;
+            }
+            const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow);
+            for (int64_t tokens : {64, 65, 97, 130, 200, 389, 1100}) {
+                if (!run_one(under_test, spec, {33, 32}, tokens, 4096)) return;
+            }
+        });
+    }
+
+    /// Layers of a small model (SmolLM2), at a sample of the outputs.
+    void layer_shapes() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (const Shape& shape : {Shape{576, 576}, Shape{1536, 576}, Shape{576, 1536}}) {
+                const QuantSpec spec = make_spec(DataType::kE2M3, ScaleMode::kGroup, 128);
+                if (!run_one(under_test, spec, shape, 5, 300)) return;
+            }
+        });
+    }
+
+    /// Scales at both ends of fp32: neither partial sums nor scaled weights may leave its range.
+    void extreme_scales() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (const QuantSpec& spec : specs(DataType::kE3M2)) {
+                for (Scales scales : {Scales::kTiny, Scales::kHuge}) {
+                    TestWeight weight(spec, 19, 100, random_.bits(), scales);
+                    TestTokens x(DataType::kF32, 3, under_test.kernel != nullptr ? 100 : 19, false,
+                                 0);
+                    x.fill(random_, scales == Scales::kTiny ? 1.0 : 0x1p-20);
+                    RunOptions options;
+                    options.compute = compute_for(under_test);
+                    if (!can_run(under_test, weight, x, options)) continue;
+                    // A sum below the normal range is off by a few of the last place's steps.
+                    options.absolute_error = 0x1p-145;
+                    check_kernel(under_test, weight, x, options);
+                    if (::testing::Test::HasFailure()) return;
+                }
+            }
+        });
+    }
+
+    /// NaN and infinities reach the outputs of their token, as IEEE arithmetic has it, and no
+    /// other.
+    void special_activations() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
+                const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow);
+                TestWeight weight(spec, 35, 67, random_.bits());
+                const int64_t k = under_test.kernel != nullptr ? 67 : 35;
+                TestTokens x(type, 9, k, false, 1);
+                x.fill(random_);
+                x.set(1, 5, std::nanf(""));
+                x.set(3, 17, INFINITY);
+                x.set(4, k - 1, -INFINITY);
+                x.set(5, 0, INFINITY);
+                x.set(5, 1, -INFINITY);
+                for (int64_t i = 0; i < k; ++i)
+                    x.set(7, i, 0.0f);
+                RunOptions options;
+                options.compute = compute_for(under_test);
+                check_kernel(under_test, weight, x, options);
+                if (::testing::Test::HasFailure()) return;
+            }
+        });
+    }
+
+    /// Subnormal activations, alone and beside ordinary ones. A kernel may treat as zero what is
+    /// subnormal in fp32 (bf16 dot products do), not what is so in fp16.
+    void subnormal_activations() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
+                const double tiny = type == DataType::kF16 ? 0x1p-15 : 0x1p-127;
+                TestWeight weight(make_spec(DataType::kE2M3, ScaleMode::kMx), 20, 64,
+                                  random_.bits());
+                TestTokens x(type, 4, under_test.kernel != nullptr ? 64 : 20, false, 0);
+                x.fill(random_, tiny);
+                x.set(1, 3, 1.0f);
+                RunOptions options;
+                options.compute = compute_for(under_test);
+                // 64 products of a lost x (< 2^-126) with a weight up to 7.5 * 2^2.
+                if (type != DataType::kF16) options.absolute_error = 64 * 30 * 0x1p-126;
+                check_kernel(under_test, weight, x, options);
+                if (::testing::Test::HasFailure()) return;
+            }
+        });
+    }
+
+    /// The same bits from any number of threads, and with flush-to-zero set by the host.
+    void same_bits() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            for (const QuantSpec& spec : specs(DataType::kE3M2)) {
+                TestWeight weight(spec, 7 * 16 + 3, 200, random_.bits());
+                TestTokens x(DataType::kF16, 21, under_test.kernel != nullptr ? 200 : 115, false,
+                             0);
+                x.fill(random_);
+                RunOptions options;
+                options.compute = compute_for(under_test);
+                if (!can_run(under_test, weight, x, options)) continue;
+                SCOPED_TRACE(under_test.name() + ", " + weight.describe());
+                const std::vector<uint8_t> once = run_kernel(under_test, weight, x, options);
+                for (int threads : {2, 3, 7}) {
+                    options.threads = threads;
+                    ASSERT_EQ(run_kernel(under_test, weight, x, options), once) << threads;
+                }
+#if defined(__x86_64__)
+                const unsigned host = _mm_getcsr();
+                _mm_setcsr(host | 0x8040);  // flush to zero, denormals are zero
+                const std::vector<uint8_t> flushed = run_kernel(under_test, weight, x, options);
+                const unsigned after = _mm_getcsr();
+                _mm_setcsr(host);
+                ASSERT_EQ(flushed, once);
+                ASSERT_EQ(after & 0x8040u, 0x8040u) << "the host's setting is lost";
+#endif
+            }
+        });
+    }
+
+  private:
+    struct Shape {
+        int64_t rows, cols;
+    };
+
+    static std::vector<QuantSpec> specs(DataType format) {
+        std::vector<QuantSpec> all = {make_spec(format, ScaleMode::kRow),
+                                      make_spec(format, ScaleMode::kMx)};
+        for (int64_t group : {16, 24, 32, 40, 128, 4096}) {
+            all.push_back(make_spec(format, ScaleMode::kGroup, group));
+        }
+        return all;
+    }
+
+    static bool can_run(const KernelUnderTest& under_test, const TestWeight& weight,
+                        const TestTokens& x, const RunOptions& options) {
+        return under_test.kernel == nullptr ||
+               kernel_can_run(*under_test.kernel, make_problem(under_test, weight, x, options));
+    }
+
+    void for_each_kernel(const std::function<void(const KernelUnderTest&)>& check) {
+        for (const KernelUnderTest& under_test : under_test_) {
+            random_ = Random(2024);
+            check(under_test);
+            if (::testing::Test::HasFailure()) return;
+        }
+    }
+
+    /// One run with types, strides, scalars and threads drawn at random; false once one failed.
+    bool run_one(const KernelUnderTest& under_test, const QuantSpec& spec, const Shape& shape,
+                 int64_t tokens, int64_t samples) {
+        constexpr DataType kTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
+        constexpr float kScalars[][2] = {{1, 0}, {1, 0}, {1, 1}, {-0.75f, 0}, {0.5f, -2}};
+        constexpr int kThreads[] = {1, 2, 3, 7};
+        TestWeight weight(spec, shape.rows, shape.cols, random_.bits());
+        const bool strided = random_.below(3) == 0;
+        const DataType x_type = kTypes[random_.below(3)];
+        TestTokens x(x_type, tokens, under_test.kernel != nullptr ? shape.cols : shape.rows,
+                     strided, random_.below(2) * 5);
+        x.fill(random_);
+        RunOptions options;
+        options.y_type = random_.below(2) ? DataType::kF32 : x_type;
+        const float* scalars = kScalars[random_.below(5)];
+        options.alpha = scalars[0];
+        options.beta = scalars[1];
+        options.y_pad = random_.below(2) * 3;
+        options.threads = kThreads[random_.below(4)];
+        options.compute = compute_for(under_test);
+        if (can_run(under_test, weight, x, options)) {
+            check_kernel(under_test, weight, x, options, samples);
+        }
+        return !::testing::Test::HasFailure();
+    }
+
+    std::vector<KernelUnderTest> under_test_;
+    Random random_{2024};
+};
+
+#define FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, name, part)                  \
+    TEST(suite, name) {                                                        \
+        fp6llm::gemm_testing::KernelGrid grid(sets, isa);                      \
+        if (grid.empty()) GTEST_SKIP() << "no kernel here reads this swizzle"; \
+        grid.part();                                                           \
+    }
+
+#define FP6LLM_KERNEL_GRID(suite, sets, isa)                                               \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, FormatsAndScales, formats_and_scales)        \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, TokenCounts, token_counts)                   \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, LayerShapes, layer_shapes)                   \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, ExtremeScales, extreme_scales)               \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SpecialActivations, special_activations)     \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SubnormalActivations, subnormal_activations) \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SameBits, same_bits)
+
+}  // namespace fp6llm::gemm_testing
