@@ -79,9 +79,10 @@ void unpack(const FormatInfo&, int64_t rows, int64_t cols, const uint8_t* packed
         const uint8_t* const first = packed + row * g.first_row + col / 2;
         const uint8_t* const last = packed + g.last_offset + row * g.last_row + col / 4;
         uint8_t v[kChunk];
-        for (int i = 0; i < count; ++i) {
-            v[i] = static_cast<uint8_t>((first[i / 2] >> i % 2 * 4 & 15) << 2 |
-                                        (last[i / 4] >> i % 4 * 2 & 3));
+        for (int j = 0; j < ceil_div(count, 2); ++j) {
+            const int low = last[j / 2] >> j % 2 * 4;
+            v[2 * j] = static_cast<uint8_t>((first[j] & 15) << 2 | (low & 3));
+            v[2 * j + 1] = static_cast<uint8_t>((first[j] >> 4) << 2 | (low >> 2 & 3));
         }
         pack_codes(v, 6, count, codes + row * g.code_row + col * 6 / 8);
     });
