@@ -127,14 +127,12 @@ inline void pack_rows(const uint8_t* codes, int64_t stride, uint8_t* lanes,
     for (int r = 0; r < 4; ++r)
         quads[r] = load(codes + r * stride);
     transpose(quads);
-    Rows pairs[8];
+    Rows pairs[8];  // an even and an odd code at bits 0 and 16, among bits that the fields mask off
     for (int q = 0; q < 4; ++q) {
         const Rows low = quads[q] & 0xFFFF, high = quads[q] >> 16;
         pairs[2 * q] = low | low << 8;
         pairs[2 * q + 1] = high | high << 8;
     }
-    for (Rows& pair : pairs)
-        pair &= 0x3F * kHalves;
     Rows words[3] = {};
     (pack_field<Swizzle, i>(pairs, words), ...);
     for (int w = 0; w < 3; ++w)
@@ -164,24 +162,39 @@ inline void unpack_rows(const uint8_t* lanes, uint8_t* codes, int64_t stride,
 template <class Swizzle>
 using FieldIndices = std::make_index_sequence<std::size(Swizzle::kFields)>;
 
-template <class Swizzle>
-void pack(const uint8_t* codes, int64_t stride, int64_t cols, uint8_t* tiles) noexcept {
-    for (int64_t k = 0; k < cols; k += kTileCols, tiles += kTileBytes) {
-        for (int r = 0; r < kTileRows; r += 4) {
-            pack_rows<Swizzle>(codes + r * stride + k, stride, tiles + r * 4,
-                               FieldIndices<Swizzle>{});
+/// Calls body(row, k) for each four rows of each tile, a cache line's 64 columns at a time: rows a
+/// power of two apart share cache sets, and then only four lines of codes must stay at once.
+template <class Body>
+inline void for_each_four_rows(int64_t cols, const Body& body) noexcept {
+    constexpr int64_t kLine = 64;
+    for (int64_t first = 0; first < cols; first += kLine) {
+        const int64_t end = cols < first + kLine ? cols : first + kLine;
+        for (int row = 0; row < kTileRows; row += 4) {
+            for (int64_t k = first; k < end; k += kTileCols)
+                body(row, k);
         }
     }
 }
 
+/// Where four rows' lanes of a tile's A start.
+inline int64_t lanes_offset(int row, int64_t k) noexcept {
+    return k / kTileCols * kTileBytes + row * 4;
+}
+
+template <class Swizzle>
+void pack(const uint8_t* codes, int64_t stride, int64_t cols, uint8_t* tiles) noexcept {
+    for_each_four_rows(cols, [&](int row, int64_t k) {
+        pack_rows<Swizzle>(codes + row * stride + k, stride, tiles + lanes_offset(row, k),
+                           FieldIndices<Swizzle>{});
+    });
+}
+
 template <class Swizzle>
 void unpack(const uint8_t* tiles, int64_t cols, uint8_t* codes, int64_t stride) noexcept {
-    for (int64_t k = 0; k < cols; k += kTileCols, tiles += kTileBytes) {
-        for (int r = 0; r < kTileRows; r += 4) {
-            unpack_rows<Swizzle>(tiles + r * 4, codes + r * stride + k, stride,
-                                 FieldIndices<Swizzle>{});
-        }
-    }
+    for_each_four_rows(cols, [&](int row, int64_t k) {
+        unpack_rows<Swizzle>(tiles + lanes_offset(row, k), codes + row * stride + k, stride,
+                             FieldIndices<Swizzle>{});
+    });
 }
 
 /// Calls visitor(P16{}), visitor(S16E3M2{}) or visitor(S16E2M3{}).

@@ -203,6 +203,30 @@ TEST(CpuTileS16, FieldsAreFloats) {
     }
 }
 
+// The example of docs/layouts.md: row 3 with 0x26 at k = 12 and 0x1B at k = 13, the two of pair 6.
+TEST(CpuTileExample, Pair6) {
+    struct Expected {
+        CpuSwizzle swizzle;
+        TileFamily family;
+        uint32_t a, c;
+    };
+    for (const Expected& e :
+         {Expected{CpuSwizzle::kP16, TileFamily::kE3M2, 0xB0006000u, 0x10002000u},
+          {CpuSwizzle::kS16, TileFamily::kE3M2, 0x58003000u, 0x08004000u},
+          {CpuSwizzle::kS16, TileFamily::kE2M3, 0x000B0006u, 0x00010008u}}) {
+        uint8_t codes[kTileRows][kTileCols] = {};
+        codes[3][12] = 0x26;
+        codes[3][13] = 0x1B;
+        uint32_t tile[3][kTileRows];
+        pack_panel(e.swizzle, e.family, codes[0], kTileCols, kTileCols,
+                   reinterpret_cast<uint8_t*>(tile));
+        uint32_t expected[3][kTileRows] = {};
+        expected[0][3] = e.a;
+        expected[2][3] = e.c;
+        EXPECT_EQ(std::memcmp(tile, expected, sizeof tile), 0);
+    }
+}
+
 // P16's promise: the low six bits of these words are the codes of pairs 0 to 7.
 TEST(CpuTileP16, ShiftsGiveTableIndices) {
     const std::vector<uint8_t> codes = make_codes(6, kTileRows * kTileCols);

@@ -66,9 +66,9 @@ TEST(Split42, EveryBitLiesWhereTheFormulaHasIt) {
 
 TEST(Split42, TheWorkedExample) {
     SerialExecutor serial;
-    const std::vector<uint8_t> codes = {0b110101, 0b001010, 0b111110};
-    const std::vector<uint8_t> packed =
-        pack_layout_guarded(kLayout, format(), 1, 3, to_plain(codes, 6, 1, 3), serial);
+    const std::vector<uint8_t> plain = to_plain({0b110101, 0b001010, 0b111110}, 6, 1, 3);
+    EXPECT_EQ(plain, (std::vector<uint8_t>{0xB5, 0xE2, 0x03}));
+    const std::vector<uint8_t> packed = pack_layout_guarded(kLayout, format(), 1, 3, plain, serial);
     ASSERT_EQ(packed.size(), 65u);
     EXPECT_EQ(packed[0], 0x2D);
     EXPECT_EQ(packed[1], 0x0F);
