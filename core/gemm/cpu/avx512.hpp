@@ -1,0 +1,39 @@
+// What the AVX-512 translation units export to the registry row block in avx512.cpp.
+//
+//   avx512.cpp       baseline code: the kernel table, never runs a vector instruction
+//   avx512_f32.cpp   -mavx512f/bw/dq/vl: fp32 kernels, decode_panel, store
+//   avx512_bf16.cpp  the same with -mavx512bf16: vdpbf16ps kernels
+#pragma once
+
+#include "core/gemm/cpu/avx512_intrinsics.hpp"
+#include "core/gemm/cpu/kernel.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+
+/// The functions of one CpuGemmKernel; see there.
+struct KernelFunctions {
+    size_t (*packed_bytes)(int64_t k, int64_t tokens);
+    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                        float* factor);
+    size_t (*scratch_bytes)(int64_t k, int64_t tokens);
+    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                     const float* factor, int64_t tokens, float* sums, void* scratch);
+};
+
+/// Tokens that a kernel keeps in registers at a time.
+constexpr int kGemvTokens = 3;    ///< two panels
+constexpr int kFusedTokens = 16;  ///< one panel, decoded in registers
+constexpr int kGemmTokens = 12;   ///< two panels, decoded to scratch
+
+extern const KernelFunctions kGemvF32, kFusedF32, kGemmF32;
+extern const KernelFunctions kGemvBf16, kFusedBf16, kGemmBf16;
+
+void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
+                  float* out);
+void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
+           int64_t token, int64_t tokens);
+
+/// The set: avx512_kernels(), or its emulation, which no plan chooses.
+const CpuKernelSet* kernels() noexcept;
+
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

@@ -1,0 +1,126 @@
+// From P16 tiles to bf16 pairs: one 64-entry table look-up (vpermi2w) per 32 weights.
+//
+// A 16-bit word of a tile (bits, low to high; prepack/cpu_tile.hpp has the geometry):
+//
+//   A   c0 (6) | c1 (6) | c6[3:0]             pair j of a tile: 32-bit lane = row, low half = even
+//   k B   c2 (6) | c3 (6) | c7[3:0] C   c4 (6) | c5 (6) | c6[5:4] | c7[5:4]
+//
+// The look-up reads the low six bits of each word only, so extracting a code is one shift, and its
+// result is the operand of vdpbf16ps. Tile values are exact in bf16.
+#pragma once
+
+#include "core/gemm/cpu/avx512.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+namespace {
+
+constexpr int kLanes = kTileRows;
+constexpr int kPairsPerTile = kTileCols / 2;
+constexpr int kPrefetchBytes = 3072;  // best or level among 512 B..16 KiB (cpu-kernels study)
+
+/// The bf16 values of a family's 64 codes.
+struct Table {
+    __m512i low, high;
+};
+
+FP6LLM_AVX512_INLINE __m512i load_16_values(const float* values) {
+    return _mm512_srli_epi32(_mm512_castps_si512(_mm512_loadu_ps(values)), 16);
+}
+
+FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+    const float* values = tile_values(family);
+    const auto join = [](__m512i first, __m512i second) {
+        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(first)),
+                                  _mm512_cvtepi32_epi16(second), 1);
+    };
+    return {join(load_16_values(values), load_16_values(values + 16)),
+            join(load_16_values(values + 32), load_16_values(values + 48))};
+}
+
+/// The three vectors of a tile.
+struct TileWords {
+    __m512i a, b, c;
+};
+
+FP6LLM_AVX512_INLINE TileWords load_tile(const uint8_t* tile) {
+    return {_mm512_load_si512(tile), _mm512_load_si512(tile + 64), _mm512_load_si512(tile + 128)};
+}
+
+/// Words whose low six bits are the codes of pair kPair.
+template <int kPair>
+FP6LLM_AVX512_INLINE __m512i pair_codes(const TileWords& w) {
+    constexpr int kOrAnd = 0xF8;  // ternary logic: x | (y & z)
+    const __m512i above_4 = _mm512_set1_epi16(static_cast<int16_t>(0xFFF0));
+    if constexpr (kPair == 0) return w.a;
+    if constexpr (kPair == 1) return _mm512_srli_epi16(w.a, 6);
+    if constexpr (kPair == 2) return w.b;
+    if constexpr (kPair == 3) return _mm512_srli_epi16(w.b, 6);
+    if constexpr (kPair == 4) return w.c;
+    if constexpr (kPair == 5) return _mm512_srli_epi16(w.c, 6);
+    if constexpr (kPair == 6) {
+        return _mm512_ternarylogic_epi32(_mm512_srli_epi16(w.a, 12), _mm512_srli_epi16(w.c, 8),
+                                         above_4, kOrAnd);
+    }
+    if constexpr (kPair == 7) {
+        return _mm512_ternarylogic_epi32(_mm512_srli_epi16(w.b, 12), _mm512_srli_epi16(w.c, 10),
+                                         above_4, kOrAnd);
+    }
+}
+
+template <int kPair>
+FP6LLM_AVX512_INLINE __m512i decode_pair(const Table& table, const TileWords& words) {
+    return _mm512_permutex2var_epi16(table.low, pair_codes<kPair>(words), table.high);
+}
+
+/// Calls use(pair index, bf16 pairs) for the eight pairs of a tile.
+template <class Use>
+FP6LLM_AVX512_INLINE void for_each_pair(const Table& table, const uint8_t* tile, Use use) {
+    const TileWords words = load_tile(tile);
+    use(0, decode_pair<0>(table, words));
+    use(1, decode_pair<1>(table, words));
+    use(2, decode_pair<2>(table, words));
+    use(3, decode_pair<3>(table, words));
+    use(4, decode_pair<4>(table, words));
+    use(5, decode_pair<5>(table, words));
+    use(6, decode_pair<6>(table, words));
+    use(7, decode_pair<7>(table, words));
+}
+
+FP6LLM_AVX512_INLINE __m512 even_values(__m512i pair) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
+}
+
+FP6LLM_AVX512_INLINE __m512 odd_values(__m512i pair) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(pair, _mm512_set1_epi32(static_cast<int32_t>(0xFFFF0000u))));
+}
+
+/// 2^(byte - 127): 2^-127 is subnormal, 255 is NaN.
+FP6LLM_AVX512_INLINE __m512 e8m0_values(const uint8_t* bytes) {
+    const __m512i exponent = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(bytes))));
+    const __m512i subnormal_bit = _mm512_set1_epi32(0x00400000);
+    const __m512i bits = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), subnormal_bit);
+    const __mmask16 nan = _mm512_cmpeq_epi32_mask(exponent, _mm512_set1_epi32(255));
+    return _mm512_castsi512_ps(_mm512_mask_or_epi32(bits, nan, bits, subnormal_bit));
+}
+
+/// Scales of the panel's rows for one group.
+FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t panel, int64_t group) {
+    const int64_t at = (panel * weight.groups + group) * kLanes;
+    if (weight.scale_mode == ScaleMode::kMx) return e8m0_values(weight.e8m0 + at);
+    return _mm512_loadu_ps(weight.scales + at);
+}
+
+/// Columns per scale; all of them for row scales.
+FP6LLM_AVX512_INLINE int64_t group_columns(const CpuWeightView& weight) {
+    return weight.scale_mode == ScaleMode::kRow ? weight.k_tiles * kTileCols : weight.group_size;
+}
+
+FP6LLM_AVX512_INLINE const uint8_t* tile_address(const CpuWeightView& weight, int64_t panel,
+                                                 int64_t tile) {
+    return weight.tiles + (panel * weight.k_tiles + tile) * kTileBytes;
+}
+
+}  // namespace
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

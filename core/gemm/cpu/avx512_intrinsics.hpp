@@ -1,0 +1,28 @@
+// The AVX-512 intrinsics that avx512*.cpp are written in. The same sources compile natively and,
+// for machines without AVX-512, through SIMDe: tests/simde/avx512_shim.hpp is then force-included,
+// defines FP6LLM_AVX512_EMULATED and puts everything into a namespace of its own, so both fit in
+// one program.
+#pragma once
+
+#ifdef FP6LLM_AVX512_EMULATED
+#define FP6LLM_AVX512_NAMESPACE avx512_simde
+#define FP6LLM_AVX512_INLINE static inline
+#define FP6LLM_AVX512_INLINE_LAMBDA
+#define FP6LLM_AVX512_UNROLL
+#define FP6LLM_AVX512_FENCE
+#else
+// gcc 12 takes the undefined operand inside its own intrinsics for a mistake (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+#define FP6LLM_AVX512_NAMESPACE avx512
+// Accumulator arrays stay in registers only if every function that sees them is inlined and every
+// loop over them unrolled: gcc 12 and clang 19 both leave them in memory otherwise.
+#define FP6LLM_AVX512_INLINE static inline __attribute__((always_inline))
+#define FP6LLM_AVX512_INLINE_LAMBDA __attribute__((always_inline))
+#define FP6LLM_AVX512_UNROLL _Pragma("GCC unroll 16")
+// Keeps the compiler from decoding two tiles at a time, which costs more registers than there are.
+#define FP6LLM_AVX512_FENCE asm volatile("" ::: "memory")
+#endif

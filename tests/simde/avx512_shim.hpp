@@ -1,0 +1,90 @@
+// Force-included when core/**/avx512*.cpp are compiled for machines without AVX-512: maps every
+// AVX-512 intrinsic they use to SIMDe's emulation, and supplies the ones that SIMDe 0.7.4 lacks.
+//
+// One that is missing here is a compile error, never a wrong result. Compile with AVX2 flags and
+// never with -mavx512*: SIMDe would then use the processor's own instructions.
+#pragma once
+
+#ifdef __AVX512F__
+#error "the emulation must be compiled without -mavx512*"
+#endif
+
+#define FP6LLM_AVX512_EMULATED 1
+
+#include <immintrin.h>
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <simde/x86/avx512.h>
+#include <simde/x86/f16c.h>
+
+#include <cstring>
+
+namespace fp6llm_avx512_shim {
+
+template <class To, class From>
+static inline To bit_copy(const From& from) {
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    std::memcpy(&to, &from, sizeof to);
+    return to;
+}
+
+template <class Element, int kCount>
+struct Array {
+    Element at[kCount];
+};
+
+using U32x16 = Array<unsigned, 16>;
+
+static inline void mask_storeu_epi32(void* to, __mmask16 mask, __m512i value) {
+    const U32x16 lanes = bit_copy<U32x16>(value);
+    for (int i = 0; i < 16; ++i) {
+        if (mask >> i & 1) std::memcpy(static_cast<char*>(to) + 4 * i, &lanes.at[i], 4);
+    }
+}
+
+static inline __m512i cvtepu8_epi32(__m128i value) {
+    const auto bytes = bit_copy<Array<unsigned char, 16>>(value);
+    U32x16 lanes;
+    for (int i = 0; i < 16; ++i)
+        lanes.at[i] = bytes.at[i];
+    return bit_copy<__m512i>(lanes);
+}
+
+static inline __m256i cvtepi32_epi16(__m512i value) {
+    const U32x16 lanes = bit_copy<U32x16>(value);
+    Array<unsigned short, 16> words;
+    for (int i = 0; i < 16; ++i)
+        words.at[i] = static_cast<unsigned short>(lanes.at[i]);
+    return bit_copy<__m256i>(words);
+}
+
+/// fp32 to bf16, to nearest even; subnormals become zero, NaN stays NaN, as in vcvtneps2bf16.
+static inline unsigned short to_bf16(unsigned bits) {
+    const unsigned magnitude = bits & 0x7FFFFFFFu;
+    if (magnitude > 0x7F800000u) return static_cast<unsigned short>(bits >> 16 | 0x40u);
+    if (magnitude < 0x00800000u) return static_cast<unsigned short>(bits >> 16 & 0x8000u);
+    return static_cast<unsigned short>((bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
+    const U32x16 from_low = bit_copy<U32x16>(low), from_high = bit_copy<U32x16>(high);
+    Array<unsigned short, 32> words;
+    for (int i = 0; i < 16; ++i) {
+        words.at[i] = to_bf16(from_low.at[i]);
+        words.at[i + 16] = to_bf16(from_high.at[i]);
+    }
+    return bit_copy<__m512bh>(words);
+}
+
+}  // namespace fp6llm_avx512_shim
+
+#undef _mm512_mask_storeu_epi32
+#define _mm512_mask_storeu_epi32(to, mask, value) \
+    fp6llm_avx512_shim::mask_storeu_epi32(to, mask, value)
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32(value) fp6llm_avx512_shim::cvtepu8_epi32(value)
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(value) fp6llm_avx512_shim::cvtepi32_epi16(value)
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh(high, low) fp6llm_avx512_shim::cvtne2ps_pbh(high, low)
