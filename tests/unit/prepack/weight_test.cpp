@@ -1,0 +1,218 @@
+// Weight objects: what goes in comes out bit for bit, blobs are checked and never trusted.
+#include "core/prepack/weight.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/common/error.hpp"
+#include "core/common/thread_pool.hpp"
+#include "core/prepack/blob.hpp"
+
+namespace fp6llm {
+namespace {
+
+struct Plain {
+    std::vector<uint8_t> codes;
+    std::vector<uint8_t> scales;
+};
+
+QuantSpec make_spec(DataType format, ScaleMode mode, int64_t group, DataType scale_type) {
+    QuantSpec spec;
+    spec.format = format;
+    spec.scale_mode = mode;
+    spec.group_size = group;
+    spec.scale_type = scale_type;
+    return spec;
+}
+
+/// Random codes with zero padding bits, and random bytes as scales: any bits must survive.
+Plain random_plain(const QuantSpec& spec, int64_t rows, int64_t cols, unsigned seed) {
+    const QuantSizes sizes = quant_sizes(spec, rows, cols);
+    std::mt19937 random(seed);
+    Plain plain{std::vector<uint8_t>(sizes.code_bytes), std::vector<uint8_t>(sizes.scale_bytes)};
+    for (uint8_t& byte : plain.codes)
+        byte = static_cast<uint8_t>(random());
+    for (uint8_t& byte : plain.scales)
+        byte = static_cast<uint8_t>(random());
+    const int64_t row_bytes = spec.row_code_bytes(cols);
+    const int used_bits = static_cast<int>(cols * spec.bits() % 8);
+    for (int64_t row = 0; used_bits != 0 && row < rows; ++row) {
+        plain.codes[static_cast<size_t>((row + 1) * row_bytes - 1)] &=
+            static_cast<uint8_t>((1 << used_bits) - 1);
+    }
+    return plain;
+}
+
+struct WeightCase {
+    const char* name;
+    DataType format;
+    ScaleMode mode;
+    int64_t group;
+    DataType scale_type;
+};
+
+const WeightCase kCases[] = {
+    {"E3M2Row", DataType::kE3M2, ScaleMode::kRow, 0, DataType::kF32},
+    {"E3M2RowHalf", DataType::kE3M2, ScaleMode::kRow, 0, DataType::kF16},
+    {"E2M3Group40", DataType::kE2M3, ScaleMode::kGroup, 40, DataType::kF32},
+    {"E2M3Group128Half", DataType::kE2M3, ScaleMode::kGroup, 128, DataType::kF16},
+    {"E2M3Mx", DataType::kE2M3, ScaleMode::kMx, 32, DataType::kE8M0},
+    {"E2M2Row", DataType::kE2M2, ScaleMode::kRow, 0, DataType::kF32},
+    {"E3M1Mx", DataType::kE3M1, ScaleMode::kMx, 32, DataType::kE8M0},
+    {"E2M1Group16", DataType::kE2M1, ScaleMode::kGroup, 16, DataType::kF32},
+};
+
+class WeightRoundTrip : public testing::TestWithParam<WeightCase> {};
+
+TEST_P(WeightRoundTrip, GivesBackCodesAndScalesBitForBit) {
+    const WeightCase& c = GetParam();
+    const QuantSpec spec = make_spec(c.format, c.mode, c.group, c.scale_type);
+    PoolExecutor executor(3);
+    const int64_t shapes[][2] = {{1, 1}, {17, 3}, {16, 16}, {33, 1025}, {40, 2100}, {0, 5}, {5, 0}};
+    for (const auto& shape : shapes) {
+        const int64_t rows = shape[0], cols = shape[1];
+        const Plain plain = random_plain(spec, rows, cols, 7);
+        const auto weight =
+            Weight::from_codes(spec, rows, cols, plain.codes.data(), plain.scales.data(), executor);
+        EXPECT_EQ(weight->bytes(), Weight::blob_bytes(spec, rows, cols));
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(weight->cpu().tiles) % 64, 0u);
+        Plain out{std::vector<uint8_t>(plain.codes.size(), 0xA5),
+                  std::vector<uint8_t>(plain.scales.size(), 0xA5)};
+        weight->export_codes(out.codes.data(), out.scales.data(), executor);
+        EXPECT_EQ(out.codes, plain.codes) << rows << "x" << cols;
+        EXPECT_EQ(out.scales, plain.scales) << rows << "x" << cols;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, WeightRoundTrip, testing::ValuesIn(kCases),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Weight, FromFloatsEqualsQuantizeThenPack) {
+    SerialExecutor executor;
+    const int64_t rows = 37, cols = 150, ld = 155;
+    std::mt19937 random(11);
+    std::normal_distribution<float> normal;
+    std::vector<float> w(static_cast<size_t>(rows * ld));
+    for (float& value : w)
+        value = normal(random);
+    const MatrixView view{w.data(), DataType::kF32, rows, cols, ld};
+    for (const WeightCase& c : kCases) {
+        SCOPED_TRACE(c.name);
+        const QuantSpec spec = make_spec(c.format, c.mode, c.group, c.scale_type);
+        const QuantSizes sizes = quant_sizes(spec, rows, cols);
+        std::vector<uint8_t> codes(sizes.code_bytes), scales(sizes.scale_bytes);
+        quantize(spec, view, codes.data(), scales.data(), nullptr, executor);
+        const auto at_once = Weight::from_floats(spec, view, executor);
+        std::vector<uint8_t> out_codes(sizes.code_bytes), out_scales(sizes.scale_bytes);
+        at_once->export_codes(out_codes.data(), out_scales.data(), executor);
+        EXPECT_EQ(out_codes, codes);
+        EXPECT_EQ(out_scales, scales);
+    }
+}
+
+TEST(Weight, FromFloatsIsTheSameForAnyThreadCount) {
+    const int64_t rows = 100, cols = 70;
+    std::mt19937 random(5);
+    std::normal_distribution<float> normal;
+    std::vector<float> w(static_cast<size_t>(rows * cols));
+    for (float& value : w)
+        value = normal(random);
+    const MatrixView view{w.data(), DataType::kF32, rows, cols, cols};
+    const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kGroup, 24, DataType::kF32);
+    SerialExecutor serial;
+    const auto expected = Weight::from_floats(spec, view, serial);
+    for (int threads : {2, 3, 7, 64}) {
+        PoolExecutor pool(threads);
+        const auto actual = Weight::from_floats(spec, view, pool);
+        const uint8_t* a = expected->cpu().tiles - 320;  // the blob's start
+        const uint8_t* b = actual->cpu().tiles - 320;
+        EXPECT_EQ(std::memcmp(a, b, expected->bytes()), 0) << threads;
+    }
+}
+
+class BlobTest : public testing::Test {
+  protected:
+    void SetUp() override {
+        const Plain plain = random_plain(spec_, 20, 50, 3);
+        bytes_ = Weight::blob_bytes(spec_, 20, 50);
+        buffer_ = AlignedBuffer(bytes_);
+        Weight::pack_blob(spec_, 20, 50, plain.codes.data(), plain.scales.data(), buffer_.data(),
+                          executor_);
+    }
+
+    Status status_of(size_t bytes) {
+        try {
+            Weight::from_blob(buffer_.data(), bytes);
+            return Status::kSuccess;
+        } catch (const Error& error) {
+            return error.status();
+        }
+    }
+
+    /// Changes the header and makes its checksum right again.
+    template <typename Change>
+    Status status_with(Change&& change) {
+        BlobHeader header;
+        std::memcpy(&header, buffer_.data(), sizeof header);
+        const BlobHeader original = header;
+        change(header);
+        header.checksum = blob_checksum(header);
+        std::memcpy(buffer_.data(), &header, sizeof header);
+        const Status status = status_of(bytes_);
+        std::memcpy(buffer_.data(), &original, sizeof original);
+        return status;
+    }
+
+    SerialExecutor executor_;
+    QuantSpec spec_ = make_spec(DataType::kE2M3, ScaleMode::kMx, 32, DataType::kE8M0);
+    size_t bytes_ = 0;
+    AlignedBuffer buffer_;
+};
+
+TEST_F(BlobTest, ViewSharesTheMemory) {
+    const auto view = Weight::from_blob(buffer_.data(), bytes_);
+    EXPECT_TRUE(view->is_view());
+    EXPECT_EQ(view->cpu().tiles, buffer_.data() + 320);
+    EXPECT_EQ(view->cpu().rows, 20);
+    EXPECT_EQ(view->cpu().cols, 50);
+    EXPECT_EQ(view->spec().scale_mode, ScaleMode::kMx);
+}
+
+TEST_F(BlobTest, EveryHeaderByteIsCovered) {
+    for (size_t i = 0; i < sizeof(BlobHeader); ++i) {
+        buffer_.data()[i] ^= 1;
+        EXPECT_NE(status_of(bytes_), Status::kSuccess) << "byte " << i;
+        buffer_.data()[i] ^= 1;
+    }
+    EXPECT_EQ(status_of(bytes_), Status::kSuccess);
+}
+
+TEST_F(BlobTest, TooShortIsInvalid) {
+    for (size_t bytes :
+         {size_t{0}, size_t{1}, sizeof(BlobHeader) - 1, sizeof(BlobHeader), bytes_ - 1}) {
+        EXPECT_EQ(status_of(bytes), Status::kInvalidValue) << bytes;
+    }
+}
+
+TEST_F(BlobTest, FieldsAreCheckedEvenWithAValidChecksum) {
+    using H = BlobHeader&;
+    EXPECT_EQ(status_with([](H h) { h.version = 2; }), Status::kNotSupported);
+    EXPECT_EQ(status_with([](H h) { h.backend = 2; }), Status::kArchMismatch);
+    EXPECT_EQ(status_with([](H h) { h.layout = 9; }), Status::kNotSupported);
+    EXPECT_EQ(status_with([](H h) { h.format = 0x1010; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.scale_mode = 5; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.scale_type = 0; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.group_size = 8; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.rows = -1; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.rows = 1000; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.rows = INT64_MAX; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.cols = INT64_MAX / 8; }), Status::kInvalidValue);
+    EXPECT_EQ(status_with([](H h) { h.total_bytes += 64; }), Status::kInvalidValue);
+}
+
+}  // namespace
+}  // namespace fp6llm
