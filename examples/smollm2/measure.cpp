@@ -41,11 +41,15 @@ void multiply_row_fp64(const float* w, int64_t cols, const double* x_by_column, 
     }
 }
 
+// A maximum that NaN wins.
+void raise(double& largest, double value) {
+    if (!(value <= largest)) largest = value;
+}
+
 // Errors of some rows of a layer's products.
 struct RowErrors {
     ErrorSum product;
-    double exact_squared = 0;
-    double largest = 0;  // |y - exact|
+    double largest = 0;  // |y - exact| / rms of the row's products
 };
 
 }  // namespace
@@ -113,18 +117,16 @@ void check_layer(Handle& handle, const Layer& layer, const QuantizedLayer& quant
             const auto first = static_cast<size_t>(r * cols);
             multiply_row_fp64(&values[first], cols, x_by_column.data(), exact);
             multiply_row_fp64(&layer.weights[first], cols, x_by_column.data(), original);
+            double off = 0, squares = 0;
             for (int64_t t = 0; t < kTokens; ++t) {
                 exact[t] *= quantized.scales[static_cast<size_t>(r)];
                 const double apart = exact[t] - original[t];
                 errors.product.add({apart * apart, original[t] * original[t]});
-                errors.exact_squared += exact[t] * exact[t];
-                const double off = std::fabs(many[static_cast<size_t>(t * rows + r)] - exact[t]);
-                const double off_one =
-                    t == 0 ? std::fabs(one[static_cast<size_t>(r)] - exact[0]) : 0.0;
-                // Written so that a NaN counts as the largest error.
-                if (!(off <= errors.largest)) errors.largest = off;
-                if (!(off_one <= errors.largest)) errors.largest = off_one;
+                squares += exact[t] * exact[t];
+                raise(off, std::fabs(many[static_cast<size_t>(t * rows + r)] - exact[t]));
             }
+            raise(off, std::fabs(one[static_cast<size_t>(r)] - exact[0]));
+            if (off != 0) raise(errors.largest, off / std::sqrt(squares / kTokens));
         }
     };
     const int threads = handle.num_threads();
@@ -137,14 +139,10 @@ void check_layer(Handle& handle, const Layer& layer, const QuantizedLayer& quant
     for (std::thread& worker : workers)
         worker.join();
 
-    RowErrors all;
     for (const RowErrors& part : errors) {
-        all.product.add(part.product);
-        all.exact_squared += part.exact_squared;
-        if (!(part.largest <= all.largest)) all.largest = part.largest;
+        result.product.add(part.product);
+        raise(result.kernel_error, part.largest);
     }
-    result.product = all.product;
-    result.kernel_error = all.largest / std::sqrt(all.exact_squared / static_cast<double>(outputs));
 }
 
 Times time_layers(Handle& handle, const OpenBlas* blas, const std::vector<Layer>& layers,

@@ -46,7 +46,7 @@ struct LayerResult {
     size_t packed_bytes = 0;  ///< the prepacked weight in memory
     std::array<ErrorSum, kSchemes.size()> quantization;  ///< of the weights
     ErrorSum product;         ///< of X W^T with quantized against original weights
-    double kernel_error = 0;  ///< largest |y - exact| / rms(exact), same quantized weights
+    double kernel_error = 0;  ///< largest |y - exact| / rms of its channel, same 6-bit weights
 };
 
 /// A layer's weight object, with the plain codes and scales it was made from.

@@ -45,19 +45,19 @@ void print_times(const LineTimes& times, int digits) {
 
 void print_table_header() {
     std::printf(
-        "                         AUTO       bits/ |        SNR of the weights, dB      |   "
+        "                             AUTO     bits/ |       SNR of the weights, dB      |   "
         "megabytes   "
-        " |   one token, ms      |    64 tokens, ms     | error of the product\n"
-        "layer         n  OC x IC format    weight |"
-        "   E3M2   E2M3   E2M3   E2M3   AUTO |  fp16  packed |"
-        "    fp6   sgemv  ratio |    fp6   sgemm  ratio |  kernel  quantized\n"
-        "                                          |"
-        "    row    row   g128     MX    row |               |"
-        "                       |                       |     max        rms\n");
+        "|     one token, ms     |     64 tokens, ms     | error of product\n"
+        "layer         n  OC x IC     format  weight |   E3M2   E2M3   E2M3   E2M3   AUTO |  fp16  "
+        "packed "
+        "|    fp6   sgemv  ratio |    fp6   sgemm  ratio |  kernel  quantized\n"
+        "                                            |    row    row   g128     MX    row |        "
+        "       "
+        "|                       |                       |     max        rms\n");
 }
 
 void print_table_line(const TableLine& line) {
-    std::printf("%-11s%4lld  %-10s %-9s %5.2f |", line.name.c_str(),
+    std::printf("%-11s%4lld  %-11s %-8s%6.2f |", line.name.c_str(),
                 static_cast<long long>(line.layers), line.shape.c_str(), formats(line).c_str(),
                 bits_per_weight(line.result));
     for (const ErrorSum& sum : line.result.quantization)
@@ -77,20 +77,17 @@ void print_totals(const TableLine& model) {
         std::string text =
             number(line.ours, 1) + " ms (" + number(1000 * tokens / line.ours, 0) + " tokens/s)";
         if (!std::isnan(line.blas)) {
-            text += std::string(" against ") + peer + "'s " + number(line.blas, 1) + " ms (" +
-                    number(1000 * tokens / line.blas, 0) + " tokens/s), " +
+            text += std::string(", OpenBLAS ") + peer + " " + number(line.blas, 1) + " ms (" +
+                    number(1000 * tokens / line.blas, 0) + "), " +
                     number(line.blas / line.ours, 2, "x");
         }
         return text;
     };
-    std::printf(
-        "%s: %lld layers, %.1f MB in fp16, %.1f MB packed (%.2fx smaller, %.2f bits per "
-        "weight); one token %s; 64 tokens %s; largest error %.1e\n",
-        model.name.c_str(), static_cast<long long>(model.layers), megabytes(fp16_bytes(result)),
-        megabytes(result.packed_bytes),
-        static_cast<double>(fp16_bytes(result)) / static_cast<double>(result.packed_bytes),
-        bits_per_weight(result), times(model.one_token, 1, "sgemv").c_str(),
-        times(model.many_tokens, kTokens, "sgemm").c_str(), result.kernel_error);
+    std::printf("%s: %.1f MB of fp16 -> %.1f MB, %.2fx smaller; one token %s; 64 tokens %s\n",
+                model.name.c_str(), megabytes(fp16_bytes(result)), megabytes(result.packed_bytes),
+                static_cast<double>(fp16_bytes(result)) / static_cast<double>(result.packed_bytes),
+                times(model.one_token, 1, "sgemv").c_str(),
+                times(model.many_tokens, kTokens, "sgemm").c_str());
 }
 
 }  // namespace fp6llm::examples
