@@ -1,0 +1,345 @@
+// The planning rules, one test each: pure host code, so kernels that this processor cannot run are
+// planned for, too.
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <new>
+#include <set>
+
+#include "core/common/error.hpp"
+#include "core/prepack/blob.hpp"
+#include "tests/unit/gemm/gemm_testing.hpp"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}
+
+// Counts what the code under test allocates; the array and nothrow forms end here, too.
+void* operator new(size_t bytes) {
+    ++allocations;
+    if (void* memory = std::malloc(bytes)) return memory;
+    throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+    std::free(memory);
+}
+
+namespace fp6llm::gemm_testing {
+namespace {
+
+constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+
+/// A weight of zeros in a chosen swizzle, whatever this processor's is.
+class ShapedWeight {
+  public:
+    ShapedWeight(const QuantSpec& spec, int64_t rows, int64_t cols, CpuSwizzle swizzle)
+        : blob_(Weight::blob_bytes(spec, rows, cols)) {
+        const std::vector<uint8_t> codes(rows * spec.row_code_bytes(cols));
+        const std::vector<uint8_t> scales(rows * spec.groups(cols) * 4);
+        SerialExecutor serial;
+        Weight::pack_blob(spec, rows, cols, codes.data(), scales.data(), blob_.data(), serial);
+        BlobHeader header;
+        std::memcpy(&header, blob_.data(), sizeof header);
+        header.layout = static_cast<uint32_t>(swizzle);
+        header.checksum = blob_checksum(header);
+        std::memcpy(blob_.data(), &header, sizeof header);
+        weight_ = Weight::from_blob(blob_.data(), blob_.size());
+    }
+    const Weight& weight() const { return *weight_; }
+
+  private:
+    AlignedBuffer blob_;
+    std::unique_ptr<Weight> weight_;
+};
+
+ShapedWeight row_weight(CpuSwizzle swizzle, int64_t rows = 64, int64_t cols = 128) {
+    return {make_spec(DataType::kE3M2, ScaleMode::kRow), rows, cols, swizzle};
+}
+
+GemmProblem problem_of(const ShapedWeight& weight, int64_t tokens,
+                       ComputeType compute = ComputeType::kF32, DataType x_type = DataType::kF16,
+                       bool transposed = false) {
+    return {&weight.weight(), transposed, tokens, compute, x_type, DataType::kF32};
+}
+
+/// The plans that run a kernel.
+std::vector<GemmPlan> kernel_plans(const GemmProblem& problem, Isa isa) {
+    std::vector<GemmPlan> plans = plan_gemm(problem, isa, 1);
+    plans.erase(std::remove_if(plans.begin(), plans.end(),
+                               [](const GemmPlan& plan) { return plan.kernel == nullptr; }),
+                plans.end());
+    return plans;
+}
+
+Status status_of(const GemmProblem& problem, int32_t algo, Isa isa, std::string* message) {
+    try {
+        choose_plan(problem, algo, isa, 1);
+    } catch (const Error& error) {
+        *message = error.what();
+        return error.status();
+    }
+    return Status::kSuccess;
+}
+
+TEST(Plan, AlgosAndNamesAreUniqueAndInTheirSetsRange) {
+    std::set<int32_t> algos = {kAlgoReference, kAlgoTransposed};
+    std::set<std::string> names;
+    size_t count = 2;
+    const std::pair<const CpuKernelSet*, int32_t> kRanges[] = {
+        {portable_kernels(), 10}, {avx2_kernels(), 100}, {avx512_kernels(), 200}};
+    for (const auto& [set, first] : kRanges) {
+        if (set == nullptr) continue;
+        ASSERT_GT(set->count, 0);
+        for (int i = 0; i < set->count; ++i, ++count) {
+            const CpuGemmKernel& kernel = set->kernels[i];
+            algos.insert(kernel.algo);
+            names.insert(kernel.name);
+            EXPECT_TRUE(kernel.algo >= first && kernel.algo < first + (first == 10 ? 90 : 100));
+            EXPECT_GE(kernel.isa, set->isa) << kernel.name;
+            EXPECT_TRUE(kernel.panels_per_call == 1 || kernel.panels_per_call == 2);
+            if (kernel.token_tile > 0) {
+                EXPECT_TRUE(kernel.max_tokens < kernel.token_tile ||
+                            kernel.max_tokens % kernel.token_tile == 0)
+                    << kernel.name;
+            }
+        }
+    }
+    EXPECT_EQ(algos.size(), count);
+    EXPECT_EQ(names.size(), count - 2);
+}
+
+TEST(Plan, OnlyKernelsOfTheIsaThatReadTheSwizzle) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        const ShapedWeight weight = row_weight(swizzle);
+        for (Isa isa : kAllIsas) {
+            for (int64_t tokens : {1, 5, 16, 300}) {
+                for (const GemmPlan& plan : kernel_plans(problem_of(weight, tokens), isa)) {
+                    EXPECT_LE(plan.kernel->isa, isa) << plan.name;
+                    EXPECT_TRUE(plan.set == portable_kernels() || plan.kernel->swizzle == swizzle)
+                        << plan.name;
+                }
+            }
+        }
+    }
+}
+
+TEST(Plan, PortableKernelsTakeWhatTheIsaCannotRead) {
+    const ShapedWeight p16 = row_weight(CpuSwizzle::kP16), s16 = row_weight(CpuSwizzle::kS16);
+    EXPECT_EQ(choose_plan(problem_of(p16, 4), kAlgoDefault, Isa::kAvx2, 1).set, portable_kernels());
+    EXPECT_EQ(choose_plan(problem_of(s16, 4), kAlgoDefault, Isa::kPortable, 1).set,
+              portable_kernels());
+#ifdef FP6LLM_X86
+    EXPECT_EQ(choose_plan(problem_of(s16, 4), kAlgoDefault, Isa::kAvx2, 1).set, avx2_kernels());
+    EXPECT_EQ(choose_plan(problem_of(p16, 4), kAlgoDefault, Isa::kAvx512, 1).set, avx512_kernels());
+    // An AVX-512 processor reads a blob made on an AVX2 one with AVX2.
+    EXPECT_EQ(choose_plan(problem_of(s16, 4), kAlgoDefault, Isa::kAvx512Bf16, 1).set,
+              avx2_kernels());
+#endif
+}
+
+TEST(Plan, ReferenceComesLastAndAlways) {
+    for (bool transposed : {false, true}) {
+        const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
+        for (Isa isa : kAllIsas) {
+            const std::vector<GemmPlan> plans = plan_gemm(
+                problem_of(weight, 3, ComputeType::kF32, DataType::kF16, transposed), isa, 4);
+            ASSERT_GE(plans.size(), 2u);
+            EXPECT_EQ(plans.back().algo, kAlgoReference);
+            EXPECT_EQ(plans.back().set, nullptr);
+            for (size_t i = 0; i + 1 < plans.size(); ++i)
+                EXPECT_NE(plans[i].set, nullptr);
+        }
+    }
+}
+
+TEST(Plan, TransposedHasOneAlgorithm) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kP16);
+    const std::vector<GemmPlan> plans = plan_gemm(
+        problem_of(weight, 100, ComputeType::kF32, DataType::kF32, true), Isa::kPortable, 1);
+    ASSERT_EQ(plans.size(), 2u);
+    EXPECT_EQ(plans[0].algo, kAlgoTransposed);
+    EXPECT_EQ(plans[0].kernel, nullptr);
+    EXPECT_EQ(plans[0].token_block, 64);
+}
+
+TEST(Plan, ExactTypesTakeBf16ArithmeticForBf16ActivationsOnly) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kP16);
+    for (ComputeType compute : {ComputeType::kF32, ComputeType::kF32FastF16}) {
+        for (DataType x_type : {DataType::kF32, DataType::kF16}) {
+            for (const GemmPlan& plan :
+                 kernel_plans(problem_of(weight, 8, compute, x_type), Isa::kAvx512Bf16)) {
+                EXPECT_EQ(plan.kernel->arithmetic, Arithmetic::kF32) << plan.name;
+            }
+        }
+#ifdef FP6LLM_X86
+        const GemmPlan plan = choose_plan(problem_of(weight, 8, compute, DataType::kBF16),
+                                          kAlgoDefault, Isa::kAvx512Bf16, 1);
+        EXPECT_EQ(plan.kernel->arithmetic, Arithmetic::kBf16);
+#endif
+    }
+}
+
+TEST(Plan, FastBf16TakesBf16ArithmeticWhereThereIsAny) {
+    const ShapedWeight p16 = row_weight(CpuSwizzle::kP16);
+    const GemmProblem problem = problem_of(p16, 8, ComputeType::kF32FastBF16, DataType::kF32);
+#ifdef FP6LLM_X86
+    EXPECT_EQ(choose_plan(problem, kAlgoDefault, Isa::kAvx512Bf16, 1).kernel->arithmetic,
+              Arithmetic::kBf16);
+#endif
+    for (Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512}) {
+        EXPECT_EQ(choose_plan(problem, kAlgoDefault, isa, 1).kernel->arithmetic, Arithmetic::kF32);
+    }
+}
+
+TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        const ShapedWeight weight = row_weight(swizzle);
+        for (Isa isa : kAllIsas) {
+            for (int64_t tokens : {1, 3, 4, 8, 9, 16, 17, 100, 5000}) {
+                const std::vector<GemmPlan> plans = kernel_plans(problem_of(weight, tokens), isa);
+                for (const GemmPlan& other : plans) {
+                    if (other.set != plans[0].set) continue;
+                    const int64_t best = plans[0].kernel->max_tokens;
+                    const int64_t another = other.kernel->max_tokens;
+                    EXPECT_TRUE(best >= tokens ? another < tokens || best <= another
+                                               : another <= best)
+                        << plans[0].name << " before " << other.name << " at " << tokens;
+                }
+            }
+        }
+    }
+}
+
+TEST(Plan, GroupsThatCutTilesGoToKernelsThatReadThem) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        for (int64_t group : {24, 40, 72}) {
+            const ShapedWeight weight(make_spec(DataType::kE2M3, ScaleMode::kGroup, group), 32, 240,
+                                      swizzle);
+            for (Isa isa : kAllIsas) {
+                const std::vector<GemmPlan> plans = kernel_plans(problem_of(weight, 1), isa);
+                ASSERT_FALSE(plans.empty());
+                for (const GemmPlan& plan : plans)
+                    EXPECT_FALSE(plan.kernel->tile_groups_only);
+            }
+        }
+    }
+}
+
+TEST(Plan, QuantizedActivationsAreNotSupportedYet) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
+    const std::pair<ComputeType, const char*> kTypes[] = {
+        {ComputeType::kF32FastF8, "32F_FAST_8F"},
+        {ComputeType::kF32FastI8, "32F_FAST_8I"},
+        {ComputeType::kF32FastI16, "32F_FAST_16I"}};
+    for (const auto& [compute, name] : kTypes) {
+        const GemmProblem problem = problem_of(weight, 4, compute);
+        EXPECT_TRUE(plan_gemm(problem, Isa::kAvx512Bf16, 1).empty());
+        for (int32_t algo : {kAlgoDefault, kAlgoReference}) {
+            std::string message;
+            EXPECT_EQ(status_of(problem, algo, Isa::kAvx512Bf16, &message), Status::kNotSupported);
+            EXPECT_NE(message.find(name), std::string::npos) << message;
+            EXPECT_NE(message.find("32F_FAST_16BF"), std::string::npos) << message;
+            EXPECT_NE(message.find("later"), std::string::npos) << message;
+        }
+    }
+}
+
+TEST(Plan, ChoosesEveryListedAlgoAndTheFirstByDefault) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        const ShapedWeight weight = row_weight(swizzle);
+        for (Isa isa : kAllIsas) {
+            for (bool transposed : {false, true}) {
+                for (int64_t tokens : {0, 1, 7, 40, 1000}) {
+                    const GemmProblem problem = problem_of(
+                        weight, tokens, ComputeType::kF32FastBF16, DataType::kF16, transposed);
+                    const std::vector<GemmPlan> plans = plan_gemm(problem, isa, 3);
+                    EXPECT_EQ(choose_plan(problem, kAlgoDefault, isa, 3).algo, plans[0].algo);
+                    for (const GemmPlan& plan : plans) {
+                        const GemmPlan chosen = choose_plan(problem, plan.algo, isa, 3);
+                        EXPECT_EQ(chosen.kernel, plan.kernel);
+                        EXPECT_EQ(chosen.token_block, plan.token_block);
+                        EXPECT_EQ(chosen.threads, plan.threads);
+                        EXPECT_EQ(chosen.workspace_bytes, plan.workspace_bytes);
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Plan, RefusesAlgosThatDoNotExistOrDoNotFit) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
+    std::string message;
+    EXPECT_EQ(status_of(problem_of(weight, 1), 9999, Isa::kAvx512, &message),
+              Status::kInvalidValue);
+    EXPECT_NE(message.find("algo = 9999"), std::string::npos) << message;
+    EXPECT_EQ(status_of(problem_of(weight, 1), kAlgoTransposed, Isa::kPortable, &message),
+              Status::kNotSupported);
+    EXPECT_NE(message.find("transposed_f32"), std::string::npos) << message;
+#ifdef FP6LLM_X86
+    const int32_t avx2_algo = avx2_kernels()->kernels[0].algo;
+    EXPECT_EQ(status_of(problem_of(weight, 1), avx2_algo, Isa::kPortable, &message),
+              Status::kNotSupported);
+    EXPECT_NE(message.find(avx2_kernels()->kernels[0].name), std::string::npos) << message;
+#endif
+}
+
+TEST(Plan, BlocksKeepPackedActivationsInCacheAndTilesWhole) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        for (int64_t cols : {64, 4096, 20000}) {
+            const ShapedWeight weight = row_weight(swizzle, 16, cols);
+            for (Isa isa : kAllIsas) {
+                for (int64_t tokens : {1, 37, 64, 100, 777, 8192}) {
+                    for (const GemmPlan& plan : kernel_plans(problem_of(weight, tokens), isa)) {
+                        const CpuGemmKernel& kernel = *plan.kernel;
+                        SCOPED_TRACE(std::string(kernel.name) + " " + std::to_string(tokens));
+                        EXPECT_GE(plan.token_block, 1);
+                        EXPECT_LE(plan.token_block, std::min(tokens, kernel.max_tokens));
+                        EXPECT_TRUE(plan.token_block <= 80 ||
+                                    kernel.packed_bytes(cols, plan.token_block) <= 4u << 20);
+                        if (plan.token_block < tokens && kernel.token_tile > 0 &&
+                            kernel.max_tokens >= kernel.token_tile) {
+                            EXPECT_EQ(plan.token_block % kernel.token_tile, 0);
+                        }
+                        EXPECT_GE(plan.workspace_bytes,
+                                  kernel.packed_bytes(cols, plan.token_block) +
+                                      kernel.scratch_bytes(cols, plan.token_block));
+                    }
+                }
+            }
+        }
+    }
+}
+
+TEST(Plan, ThreadsFollowTheWork) {
+    const ShapedWeight small = row_weight(CpuSwizzle::kS16, 576, 576);    // 0.25 MB
+    const ShapedWeight large = row_weight(CpuSwizzle::kS16, 1536, 2048);  // 2.4 MB
+    auto threads = [](const ShapedWeight& weight, int64_t tokens, int most) {
+        return choose_plan(problem_of(weight, tokens), kAlgoDefault, Isa::kAvx2, most).threads;
+    };
+    EXPECT_EQ(threads(small, 1, 8), 1);
+    EXPECT_EQ(threads(small, 100, 8), 8);
+    EXPECT_EQ(threads(large, 1, 8), 8);
+    EXPECT_EQ(threads(large, 1, 1), 1);
+    EXPECT_EQ(threads(large, 1, 64), 15);
+    EXPECT_EQ(threads(large, 1000, 64), 64);
+    // Never more than panels.
+    const ShapedWeight flat = row_weight(CpuSwizzle::kS16, 33, 4096);
+    EXPECT_EQ(threads(flat, 1000, 64), 3);
+    EXPECT_EQ(choose_plan(problem_of(large, 0), kAlgoDefault, Isa::kAvx2, 8).threads, 1);
+}
+
+TEST(Plan, ChoosingAllocatesNothing) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
+    const GemmProblem problem = problem_of(weight, 40);
+    const int64_t before = allocations;
+    const GemmPlan plan = choose_plan(problem, kAlgoDefault, Isa::kAvx512Bf16, 4);
+    EXPECT_EQ(allocations, before);
+    EXPECT_GT(plan.workspace_bytes, 0u);
+}
+
+}  // namespace
+}  // namespace fp6llm::gemm_testing
