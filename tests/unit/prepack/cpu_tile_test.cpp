@@ -137,28 +137,34 @@ TEST_P(CpuTile, AnyWidthAndStrideComesBackWithinItsBounds) {
     }
 }
 
-TEST_P(CpuTile, WholeMatricesComeBack) {
-    struct Shape {
-        int64_t rows, cols;
-    };
-    for (const Shape shape : {Shape{1, 1}, {17, 3}, {576, 1536}, {151936, 896}}) {
-        const int64_t padded = round_up(shape.cols, kTileCols);
-        const int64_t pool_rows = 64;  // rows repeat with an odd period, so panels differ
-        const std::vector<uint8_t> pool = make_codes(6, pool_rows * shape.cols);
-        std::vector<uint8_t> codes(static_cast<size_t>(kTileRows * padded)), back(codes.size());
-        std::vector<uint8_t> tiles(static_cast<size_t>(padded / kTileCols * kTileBytes));
-        for (int64_t row = 0; row < shape.rows; row += kTileRows) {
-            std::fill(codes.begin(), codes.end(), uint8_t{0});
-            for (int64_t r = 0; r < std::min<int64_t>(kTileRows, shape.rows - row); ++r) {
-                std::memcpy(&codes[static_cast<size_t>(r * padded)],
-                            &pool[static_cast<size_t>((row + r) % (pool_rows - 1) * shape.cols)],
-                            static_cast<size_t>(shape.cols));
-            }
-            pack(codes.data(), padded, shape.cols, tiles.data());
-            unpack(tiles.data(), shape.cols, back.data(), padded);
-            ASSERT_EQ(codes, back) << shape.rows << " x " << shape.cols << ", row " << row;
+/// Packs and unpacks a matrix panel by panel.
+void expect_matrix_comes_back(const Layout& layout, int64_t rows, int64_t cols) {
+    const int64_t padded = round_up(cols, kTileCols);
+    const int64_t pool_rows = 63;  // rows repeat with an odd period, so that panels differ
+    const std::vector<uint8_t> pool = make_codes(6, pool_rows * cols);
+    std::vector<uint8_t> codes(static_cast<size_t>(kTileRows * padded)), back(codes.size());
+    std::vector<uint8_t> tiles(static_cast<size_t>(padded / kTileCols * kTileBytes));
+    for (int64_t row = 0; row < rows; row += kTileRows) {
+        std::fill(codes.begin(), codes.end(), uint8_t{0});
+        for (int64_t r = 0; r < std::min<int64_t>(kTileRows, rows - row); ++r) {
+            std::memcpy(&codes[static_cast<size_t>(r * padded)],
+                        &pool[static_cast<size_t>((row + r) % pool_rows * cols)],
+                        static_cast<size_t>(cols));
         }
+        pack_panel(layout.swizzle, layout.family, codes.data(), padded, cols, tiles.data());
+        unpack_panel(layout.swizzle, layout.family, tiles.data(), cols, back.data(), padded);
+        ASSERT_EQ(codes, back) << rows << " x " << cols << ", row " << row;
     }
+}
+
+TEST_P(CpuTile, WholeMatricesComeBack) {
+    expect_matrix_comes_back(GetParam(), 1, 1);
+    expect_matrix_comes_back(GetParam(), 17, 3);
+    expect_matrix_comes_back(GetParam(), 576, 1536);
+}
+
+TEST(CpuTileS16, ALanguageModelsHeadComesBack) {
+    expect_matrix_comes_back(kLayouts[2], 151936, 896);
 }
 
 /// One tile in which row 0 holds `code` at every k.

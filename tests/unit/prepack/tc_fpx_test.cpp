@@ -139,13 +139,14 @@ TEST(TcFpx, TheWorkedExample) {
     EXPECT_EQ(packed, expected);
 }
 
-TEST(TcFpx, HoldsTheLargeShape) {
+TEST(TcFpx, HoldsTallMatrices) {
+    constexpr int64_t kRows = 151936, kCols = 64;
     const FormatInfo& format = *find_format(DataType::kE3M2);
     PoolExecutor pool(default_thread_count());
-    std::vector<uint8_t> plain = make_codes(8, int64_t{151936} * 896 * 6 / 8);
+    const std::vector<uint8_t> plain = make_codes(8, kRows * kCols * 6 / 8);
     const std::vector<uint8_t> packed =
-        pack_layout_guarded(kLayout, format, 151936, 896, plain, pool);
-    EXPECT_EQ(unpack_layout_guarded(kLayout, format, 151936, 896, packed, pool), plain);
+        pack_layout_guarded(kLayout, format, kRows, kCols, plain, pool);
+    EXPECT_EQ(unpack_layout_guarded(kLayout, format, kRows, kCols, packed, pool), plain);
 }
 
 TEST(TcFpx, RefusesWhatItCannotHold) {
