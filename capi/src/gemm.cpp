@@ -82,15 +82,10 @@ float read_scalar(const void* pointer, const char* name) {
     return *static_cast<const float*>(pointer);
 }
 
-/// Runs a checked problem, or only its epilogue where there is no product to form.
+/// Plans and runs a checked problem.
 void run(fp6llmContext& context, const GemmProblem& problem, const TokenSource& x,
          const OutputSink& y, int32_t algo) {
     const GemmPlan plan = choose_plan(problem, algo, context.isa, context.executor().concurrency());
-    if (problem.tokens == 0 || problem.outputs() == 0) return;
-    if (problem.k() == 0 || y.alpha == 0.0f) {
-        run_epilogue(y, problem.outputs(), problem.tokens);
-        return;
-    }
     run_gemm(plan, problem, x, y, context.workspace(plan.workspace_bytes), context.executor());
 }
 
