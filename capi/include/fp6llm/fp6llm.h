@@ -1,5 +1,6 @@
-/*
- * fp6llm.h - the C ABI of libfp6llm: quantize, prepack and multiply 6-bit float weights.
+/**
+ * @file
+ * The C ABI of libfp6llm: quantize, prepack and multiply 6-bit float weights.
  *
  * C99 and C++11 clean; needs nothing but <stddef.h> and <stdint.h>, in particular no CUDA header.
  * Calls, argument order and numeric values follow cuBLAS wherever cuBLAS has the thing, so that most
