@@ -14,12 +14,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FP6LLM_VERSION_MAJOR 0
-#define FP6LLM_VERSION_MINOR 1
-#define FP6LLM_VERSION_PATCH 0
+/** @name Version of this header
+ *  @{ */
+#define FP6LLM_VERSION_MAJOR 0 /**< Raised by breaks of the ABI, with the SONAME. */
+#define FP6LLM_VERSION_MINOR 1 /**< Raised by additions. */
+#define FP6LLM_VERSION_PATCH 0 /**< Raised by fixes. */
 /** 10000 * major + 100 * minor + patch, the value fp6llmGetVersion() reports. */
 #define FP6LLM_VERSION \
     (10000 * FP6LLM_VERSION_MAJOR + 100 * FP6LLM_VERSION_MINOR + FP6LLM_VERSION_PATCH)
+/** @} */
 
 #if defined(FP6LLM_STATIC)
 #define FP6LLM_API
@@ -224,6 +227,7 @@ typedef struct fp6llmHandleConfig_t {
     int32_t numThreads; /**< 1..64 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed). */
     int32_t reserved;   /**< 0 */
 } fp6llmHandleConfig_t;
+/** Initializer of ::fp6llmHandleConfig_t. AUTO backend, device 0, default threads. */
 #define FP6LLM_HANDLE_CONFIG_INIT {sizeof(fp6llmHandleConfig_t), FP6LLM_BACKEND_AUTO, 0, 0, 0}
 
 /** A device as fp6llmGetDeviceInfo() describes it. */
@@ -241,6 +245,7 @@ typedef struct fp6llmDeviceInfo_t {
     uint64_t sharedMemoryPerBlock;/**< Opt-in maximum in bytes; 0 on the CPU. */
     uint64_t l2CacheBytes;        /**< L2 of a GPU, last-level cache of a CPU; 0 if unknown. */
 } fp6llmDeviceInfo_t;
+/** Initializer of ::fp6llmDeviceInfo_t. An empty description. */
 #define FP6LLM_DEVICE_INFO_INIT {sizeof(fp6llmDeviceInfo_t), 0, 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0}
 
 /** How to quantize, and what given codes and scales mean. */
@@ -255,6 +260,7 @@ typedef struct fp6llmQuantConfig_t {
     int32_t nonFinite;   /**< ::fp6llmNonFinite_t */
     int32_t scaleSearch; /**< 0 = amax scale; n in 1..64 = best of n shrunken scales as well. */
 } fp6llmQuantConfig_t;
+/** Initializer of ::fp6llmQuantConfig_t. E3M2, fp32 row scales, nearest even, NaN and Inf are errors. */
 #define FP6LLM_QUANT_CONFIG_INIT                                                               \
     {sizeof(fp6llmQuantConfig_t), FP6LLM_R_6F_E3M2,          FP6LLM_SCALE_ROW,      0,         \
      FP6LLM_SCALE_TYPE_DEFAULT,   FP6LLM_ROUND_NEAREST_EVEN, FP6LLM_MX_SCALE_FLOOR,            \
@@ -271,6 +277,7 @@ typedef struct fp6llmQuantStats_t {
     int64_t saturated;   /**< Elements whose |w| / scale lies above the format's largest value. */
     int64_t nonFinite;   /**< NaN and infinite inputs. */
 } fp6llmQuantStats_t;
+/** Initializer of ::fp6llmQuantStats_t. Empty statistics. */
 #define FP6LLM_QUANT_STATS_INIT {sizeof(fp6llmQuantStats_t), 0, 0, 0.0, 0.0, 0.0, 0, 0}
 
 /** A weight object as fp6llmWeightGetInfo() describes it. */
@@ -291,6 +298,7 @@ typedef struct fp6llmWeightInfo_t {
     size_t scaleBytes;  /**< Bytes of the scales that export writes. */
     char layout[32];    /**< Name and version of the internal layout, e.g. "cpu-s16/1". */
 } fp6llmWeightInfo_t;
+/** Initializer of ::fp6llmWeightInfo_t. An empty description. */
 #define FP6LLM_WEIGHT_INFO_INIT \
     {sizeof(fp6llmWeightInfo_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
 
@@ -305,6 +313,7 @@ typedef struct fp6llmEpilogue_t {
     int32_t computeType;  /**< ::fp6llmComputeType_t; 0 = FP6LLM_COMPUTE_32F. */
     int64_t ldr;          /**< Elements between two rows of residual; >= OC. */
 } fp6llmEpilogue_t;
+/** Initializer of ::fp6llmEpilogue_t. No bias, activation or residual; FP6LLM_COMPUTE_32F. */
 #define FP6LLM_EPILOGUE_INIT {sizeof(fp6llmEpilogue_t), NULL, 0, 0, NULL, 0, 0, 0}
 
 /** One way to run a multiplication, best first, from fp6llmGemmGetHeuristic(). */
@@ -315,6 +324,7 @@ typedef struct fp6llmHeuristicResult_t {
     size_t workspaceSize; /**< Bytes that fp6llmSetWorkspace() must provide for it. */
     char name[64];        /**< Kernel name, e.g. "avx2_fp6_gemv_f32". */
 } fp6llmHeuristicResult_t;
+/** Initializer of ::fp6llmHeuristicResult_t. An empty result. */
 #define FP6LLM_HEURISTIC_RESULT_INIT {sizeof(fp6llmHeuristicResult_t), 0, 0, 0, {0}}
 
 /** @name Struct initializers
@@ -324,12 +334,19 @@ typedef struct fp6llmHeuristicResult_t {
  *  @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
  *  @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
  *  @{ */
+/** ::FP6LLM_HANDLE_CONFIG_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmHandleConfigInit(fp6llmHandleConfig_t* config);
+/** ::FP6LLM_DEVICE_INFO_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmDeviceInfoInit(fp6llmDeviceInfo_t* info);
+/** ::FP6LLM_QUANT_CONFIG_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmQuantConfigInit(fp6llmQuantConfig_t* config);
+/** ::FP6LLM_QUANT_STATS_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmQuantStatsInit(fp6llmQuantStats_t* stats);
+/** ::FP6LLM_WEIGHT_INFO_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmWeightInfoInit(fp6llmWeightInfo_t* info);
+/** ::FP6LLM_EPILOGUE_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmEpilogueInit(fp6llmEpilogue_t* epilogue);
+/** ::FP6LLM_HEURISTIC_RESULT_INIT as a function. */
 FP6LLM_API fp6llmStatus_t fp6llmHeuristicResultInit(fp6llmHeuristicResult_t* result);
 /** @} */
 
