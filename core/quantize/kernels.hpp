@@ -42,10 +42,10 @@ struct QuantKernelsOfType {
     void (*measure[2])(const FormatInfo& format, const void* w, int64_t count, int64_t group,
                        const float* scales, double* errors);
 
-    /// w = value * scale, rounded once. `exact_scales`: products of value and scale fit into fp32
+    /// w = value * scale, rounded once. `exact_products`: products of value and scale fit into fp32
     /// (half and power-of-two scales), which saves the guard against rounding twice.
     void (*decode)(const FormatInfo& format, const uint8_t* codes, int64_t count, int64_t group,
-                   const float* scales, bool exact_scales, void* w);
+                   const float* scales, bool exact_products, void* w);
 };
 
 struct QuantKernels {

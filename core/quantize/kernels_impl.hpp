@@ -34,8 +34,7 @@ struct ElementF16 {
     static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept { return half_to_float(from); }
     static FP6LLM_INLINE void store_floats(F32 v, Raw* to) noexcept { float_to_half(v, to); }
     static FP6LLM_INLINE float magnitude(Raw bits) noexcept {
-        Raw lanes[kLanes] = {bits};
-        return half_to_float(lanes)[0];
+        return bit_cast<float>(static_cast<int32_t>(bits) << 13) * 0x1p112f;
     }
 };
 
@@ -176,13 +175,13 @@ struct Sums {
 };
 
 FP6LLM_INLINE double horizontal_sum(const F64 (&lanes)[2 * kVectors]) noexcept {
-    double sums[kBlock];
+    F64 sums[2 * kVectors];
     std::memcpy(sums, lanes, sizeof sums);
-    for (int half = kBlock / 2; half > 0; half /= 2) {
+    for (int half = kVectors; half > 0; half /= 2) {
         for (int i = 0; i < half; ++i)
             sums[i] += sums[i + half];
     }
-    return sums[0];
+    return horizontal_sum<kLanes / 2>(sums[0]);
 }
 
 FP6LLM_INLINE float horizontal_max(const F32 (&lanes)[kVectors]) noexcept {
@@ -309,58 +308,88 @@ void measure(const FormatInfo& format, const void* w, int64_t count, int64_t gro
                                                 errors);
 }
 
-/// value * scale in fp32, rounded to odd when that is inexact: rounding it once more, to a type at
-/// least two bits narrower, then gives what rounding the exact product would.
-FP6LLM_INLINE F32 product_to_odd(F32 value, float scale) noexcept {
-    const F64 factor = F64{} + static_cast<double>(scale);
-    F64Pair exact = widen(value);
-    exact.low *= factor, exact.high *= factor;
-    const F32 nearest = narrow(exact);
-    const F64Pair back = widen(nearest);
-    // Enlarged so that the sign of the difference survives in fp32; the products are below 2^134.
-    const F32 rest = narrow({(exact.low - back.low) * 0x1p100, (exact.high - back.high) * 0x1p100});
-    const I32 bits = bit_cast<I32>(nearest);
-    const I32 inexact = (rest > 0.0f) | (rest < 0.0f);
-    const I32 too_large = inexact & ((bit_cast<I32>(rest) ^ bits) < 0);
-    return bit_cast<F32>((bits + too_large) | (inexact & 1));
-}
+/// Multiplies values of codes by one scale in fp32, rounding inexact products to odd: rounding
+/// those once more, to a type at least two bits narrower, then gives what rounding the exact ones
+/// would.
+///
+/// A value has at most 4 significant bits. With the scale cut into 12 + 12 bits, both partial
+/// products are exact, and so is what they leave when the rounded product is taken away. Small
+/// scales are enlarged for that, so that nothing underflows.
+class ProductToOdd {
+  public:
+    explicit ProductToOdd(float scale) noexcept
+        : scale_(scale), enlarge_(scale < 0x1p-40f && scale > -0x1p-40f ? 0x1p64f : 1.0f) {
+        const float enlarged = scale * enlarge_;
+        high_ = bit_cast<float>(bit_cast<int32_t>(enlarged) & ~0xFFF);
+        low_ = enlarged - high_;
+    }
 
-template <typename Element, bool kExactProducts>
-FP6LLM_INLINE void decode_blocks(const FormatInfo& format, const uint8_t* codes, int64_t count,
+    FP6LLM_INLINE F32 operator()(F32 value) const noexcept {
+        const F32 product = value * scale_;
+        const F32 rest = (value * high_ - product * enlarge_) + value * low_;
+        const I32 bits = bit_cast<I32>(product);
+        const I32 inexact = (rest < 0.0f) | (rest > 0.0f);  // not where it is NaN: Inf and NaN stay
+        const I32 too_large = inexact & ((bit_cast<I32>(rest) ^ bits) < 0);
+        return bit_cast<F32>((bits + too_large) | (inexact & 1));
+    }
+
+  private:
+    float scale_, enlarge_, high_, low_;
+};
+
+struct ExactProduct {
+    explicit ExactProduct(float scale) noexcept : scale_(scale) {}
+    FP6LLM_INLINE F32 operator()(F32 value) const noexcept { return value * scale_; }
+
+  private:
+    float scale_;
+};
+
+/// Codes to their values. A subnormal decodes as if its leading zero were a one in the first
+/// binade, less that one.
+class Decoder {
+  public:
+    explicit Decoder(const FormatInfo& format) noexcept
+        : sign_bit_(1 << (format.bits - 1)),
+          sign_shift_(32 - format.bits),
+          mantissas_(1 << format.mantissa_bits),
+          mantissa_shift_(23 - format.mantissa_bits),
+          bias_((127 - format.bias) << 23),
+          min_normal_(format.min_normal) {}
+
+    FP6LLM_INLINE F32 operator()(const uint8_t* codes) const noexcept {
+        const I32 code = load_bytes(codes);
+        const I32 magnitude = code & (sign_bit_ - 1);
+        const I32 subnormal = magnitude < mantissas_;
+        const I32 bits = (magnitude << mantissa_shift_) + bias_ + (subnormal & 1 << 23);
+        const F32 value = bit_cast<F32>(bits) - keep(subnormal, splat(min_normal_));
+        return bit_cast<F32>(bit_cast<I32>(value) | (code & sign_bit_) << sign_shift_);
+    }
+
+  private:
+    int32_t sign_bit_, sign_shift_, mantissas_, mantissa_shift_, bias_;
+    float min_normal_;
+};
+
+template <typename Element, typename Product>
+FP6LLM_INLINE void decode_groups(const FormatInfo& format, const uint8_t* codes, int64_t count,
                                  int64_t group, const float* scales, void* w) noexcept {
     using Raw = typename Element::Raw;
-    const int32_t sign_bit = 1 << (format.bits - 1);
-    const int32_t mantissas = 1 << format.mantissa_bits;
-    const int mantissa_shift = 23 - format.mantissa_bits;
-    const int sign_shift = 32 - format.bits;
-    const int32_t bias = (127 - format.bias) << 23;
-    const float min_normal = format.min_normal;
-
-    // A subnormal decodes as if its leading zero were a one, in the first binade, less that one.
-    const auto decode_vector = [&](const uint8_t* from, float scale, Raw* to)
-        __attribute__((always_inline)) {
-        const I32 code = load_bytes(from);
-        const I32 magnitude = code & (sign_bit - 1);
-        const I32 subnormal = magnitude < mantissas;
-        const I32 bits = (magnitude << mantissa_shift) + bias - (subnormal << 23);
-        const F32 less = keep(subnormal, splat(min_normal));
-        const I32 value = bit_cast<I32>(bit_cast<F32>(bits) - less);
-        const F32 x = bit_cast<F32>(value | (code & sign_bit) << sign_shift);
-        Element::store_floats(kExactProducts ? x * scale : product_to_odd(x, scale), to);
-    };
-
+    const Decoder decoder(format);
     Raw* to = static_cast<Raw*>(w);
-    for (; count > 0; ++scales) {
+    while (count > 0) {
         const int64_t n = group < count ? group : count;
+        const Product product(*scales++);
         int64_t i = 0;
-        for (; i + kLanes <= n; i += kLanes)
-            decode_vector(codes + i, *scales, to + i);
+        for (; i + kLanes <= n; i += kLanes) {
+            Element::store_floats(product(decoder(codes + i)), to + i);
+        }
         if (i < n) {
             const size_t rest = static_cast<size_t>(n - i);
             uint8_t padded_codes[kLanes] = {};
             Raw padded[kLanes];
             std::memcpy(padded_codes, codes + i, rest);
-            decode_vector(padded_codes, *scales, padded);
+            Element::store_floats(product(decoder(padded_codes)), padded);
             std::memcpy(to + i, padded, rest * sizeof(Raw));
         }
         codes += n, to += n, count -= n;
@@ -369,11 +398,11 @@ FP6LLM_INLINE void decode_blocks(const FormatInfo& format, const uint8_t* codes,
 
 template <typename Element>
 void decode(const FormatInfo& format, const uint8_t* codes, int64_t count, int64_t group,
-            const float* scales, bool exact_scales, void* w) noexcept {
-    if (exact_scales || sizeof(typename Element::Raw) == sizeof(float)) {
-        decode_blocks<Element, true>(format, codes, count, group, scales, w);
+            const float* scales, bool exact_products, void* w) noexcept {
+    if (exact_products || sizeof(typename Element::Raw) == sizeof(float)) {
+        decode_groups<Element, ExactProduct>(format, codes, count, group, scales, w);
     } else {
-        decode_blocks<Element, false>(format, codes, count, group, scales, w);
+        decode_groups<Element, ProductToOdd>(format, codes, count, group, scales, w);
     }
 }
 

@@ -100,22 +100,38 @@ FP6LLM_INLINE T horizontal_max(Vec<T, N> v) noexcept {
     }
 }
 
+/// Sum of the lanes: neighbours half a vector apart first, so that no width changes the result.
+template <int N>
+FP6LLM_INLINE double horizontal_sum(Vec<double, N> v) noexcept {
+    if constexpr (N == 1) {
+        return v[0];
+    } else {
+        Vec<double, N / 2> half[2];
+        std::memcpy(half, &v, sizeof half);
+        return horizontal_sum<N / 2>(half[0] + half[1]);
+    }
+}
+
 /// Low and high half of a vector of floats as doubles.
 struct F64Pair {
     F64 low, high;
 };
 FP6LLM_INLINE F64Pair widen(F32 v) noexcept {
+#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+    __m256 half[2];
+    std::memcpy(half, &v, sizeof half);
+    return {bit_cast<F64>(_mm512_maskz_cvtps_pd(0xFF, half[0])),
+            bit_cast<F64>(_mm512_maskz_cvtps_pd(0xFF, half[1]))};
+#elif defined(__AVX2__) && !defined(FP6LLM_VEC_LANES)
+    const __m256 whole = bit_cast<__m256>(v);
+    return {bit_cast<F64>(_mm256_cvtps_pd(_mm256_castps256_ps128(whole))),
+            bit_cast<F64>(_mm256_cvtps_pd(_mm256_extractf128_ps(whole, 1)))};
+#else
     Vec<float, kLanes / 2> half[2];
     std::memcpy(half, &v, sizeof half);
     return {__builtin_convertvector(half[0], F64), __builtin_convertvector(half[1], F64)};
+#endif
 }
-FP6LLM_INLINE F32 narrow(F64Pair v) noexcept {
-    using Half = Vec<float, kLanes / 2>;
-    const Half half[2] = {__builtin_convertvector(v.low, Half),
-                          __builtin_convertvector(v.high, Half)};
-    return load<F32>(half);
-}
-
 /// kLanes halfs as floats. NaN may become quiet.
 FP6LLM_INLINE F32 half_to_float(const void* from) noexcept {
 #if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
