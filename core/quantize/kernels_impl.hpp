@@ -258,7 +258,7 @@ FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t coun
         int64_t i = 0;
         for (; i + kBlock <= n; i += kBlock) {
             process_block<Element, kRounding, kTask>(grid, from + i, scale, codes, sums, counts);
-            codes += kBlock;
+            if constexpr (kTask != Task::kMeasure) codes += kBlock;  // else NULL
         }
         if (i < n) {  // zeros add nothing to any sum
             const size_t rest = static_cast<size_t>(n - i);
@@ -267,8 +267,10 @@ FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t coun
             std::memcpy(padded, from + i, rest * sizeof(Raw));
             process_block<Element, kRounding, kTask>(grid, padded, scale, padded_codes, sums,
                                                      counts);
-            if constexpr (kTask != Task::kMeasure) std::memcpy(codes, padded_codes, rest);
-            codes += rest;
+            if constexpr (kTask != Task::kMeasure) {
+                std::memcpy(codes, padded_codes, rest);
+                codes += rest;
+            }
         }
         const double unit = *scales++;
         if constexpr (kTask == Task::kMeasure) {
