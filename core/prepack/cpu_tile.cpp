@@ -1,6 +1,7 @@
 // Packing and unpacking of CPU tiles. A swizzle is a list of bit fields, its one definition:
 // pack_rows moves each field from code to word, unpack_rows moves it back. The fields of a swizzle
-// cover each of the 48 bits of a lane's half-words exactly once, which is checked at compile time.
+// cover each of the 48 bits of a lane's half-words exactly once, which is checked at compile time;
+// fold_spare then mixes some of them in place.
 #include "core/prepack/cpu_tile.hpp"
 
 #include <cstddef>
@@ -84,6 +85,24 @@ inline void store(uint8_t* to, Rows rows) noexcept {
     std::memcpy(to, &rows, sizeof rows);
 }
 
+// S16's spare bits are stored folded: with other bits of their lane added (exclusive or), those
+// that meet them when the kernels put pairs 6 and 7 together, so that they cancel out there without
+// masks (docs/layouts.md). Fold twice and the plain fields are back.
+inline void fold_spare(P16, Rows (&)[3]) noexcept {}
+
+inline void fold_spare(S16E3M2, Rows (&words)[3]) noexcept {
+    Rows &a = words[0], &b = words[1], &c = words[2];
+    c ^= (a >> 4 & (0x0800 * kHalves)) ^ (b >> 3 & (0x1000 * kHalves));
+    a ^= (~c >> 10 & c >> 6 & kHalves) << 13;
+    b ^= (~c >> 10 & c >> 5 & kHalves) << 13;
+}
+
+inline void fold_spare(S16E2M3, Rows (&words)[3]) noexcept {
+    const Rows a = words[0], b = words[1];
+    words[2] ^= (a >> 8 & (0x0008 * kHalves)) ^ (b >> 9 & (0x0004 * kHalves)) ^
+                (b >> 3 & (0x0002 * kHalves)) ^ (a >> 4 & (0x0001 * kHalves));
+}
+
 inline void transpose(Rows (&m)[4]) noexcept {
     const Rows lo01 = __builtin_shufflevector(m[0], m[1], 0, 4, 1, 5);
     const Rows hi01 = __builtin_shufflevector(m[0], m[1], 2, 6, 3, 7);
@@ -135,6 +154,7 @@ inline void pack_rows(const uint8_t* codes, int64_t stride, uint8_t* lanes,
     }
     Rows words[3] = {};
     (pack_field<Swizzle, i>(pairs, words), ...);
+    fold_spare(Swizzle{}, words);
     for (int w = 0; w < 3; ++w)
         store(lanes + w * (kTileRows * 4), words[w]);
 }
@@ -146,6 +166,7 @@ inline void unpack_rows(const uint8_t* lanes, uint8_t* codes, int64_t stride,
     Rows words[3];
     for (int w = 0; w < 3; ++w)
         words[w] = load(lanes + w * (kTileRows * 4));
+    fold_spare(Swizzle{}, words);
     Rows pairs[8] = {};
     (unpack_field<Swizzle, i>(words, pairs), ...);
     Rows quads[4];

@@ -1,5 +1,5 @@
-// S16 tiles (core/prepack/cpu_tile.hpp) to fp32, "placed": one shift and one mask put a code's sign
-// and exponent+mantissa fields where an fp32 has its own. That fp32 is
+// S16 tiles (docs/layouts.md) to fp32, "placed": one shift and one mask put a code's sign and
+// exponent+mantissa fields where an fp32 has its own. That fp32 is
 //
 //   value * 2^-124 for E3M2,  value * 2^-126 for E2M3       exactly
 //
@@ -10,16 +10,15 @@
 //   E3M2 half-word      15 s0 | 14..11 spare | 10 s1 | 9..5 m0 | 4..0 m1
 //   E2M3 half-word      15 s0 | 14 s1 | 13..9 m1 | 8..4 m0 | 3..0 spare
 //
-// The odd k are in the upper half-words; loading 2 bytes earlier brings the even ones there.
+// The odd k are in the upper half-words; loading 2 bytes earlier brings the even ones there. Pairs
+// 6 and 7 are the exclusive or of A's (B's) word, shifted, with a look-up by C's spare bits;
+// packing has arranged the spare bits so that what else takes part cancels out (fold_spare in
+// prepack/cpu_tile.cpp), which saves the masks.
 #pragma once
 
 #include "core/gemm/cpu/avx2_lanes.hpp"
 
 namespace fp6llm::avx2 {
-
-FP6LLM_AVX2_INLINE __m256i repeat_table(long long low, long long high) {
-    return _mm256_set_epi64x(high, low, high, low);
-}
 
 struct E3M2Tile {
     static constexpr int kPlacedExponent = -124;
@@ -37,19 +36,14 @@ struct E3M2Tile {
             use(4 * word + 2, as_floats(bit_and(shift_left<5>(even), fields)));
             use(4 * word + 3, as_floats(bit_and(shift_left<5>(odd), fields)));
         }
-        // Pairs 6 and 7: low mantissa bits in A's and B's spare bits, the rest in C's.
-        const __m256i low = _mm256_set1_epi16(0x01E0);
-        const Lanes rest =
-            bit_and(shift_right_halves<3>(load_lanes(tile + 128)), _mm256_set1_epi16(0x0F00));
-        const __m256i tables[2] = {
-            repeat_table(0x0200020002000200, static_cast<long long>(0x8280828082808280u)),
-            repeat_table(static_cast<long long>(0x8282808002020000u),
-                         static_cast<long long>(0x8282808002020000u))};
+        // C's spare bits s6, s7, e7, e6 to bits 15 (sign) and 9 (high bit of the exponent).
+        const __m256i tables[2] = {nibble_table(0x0200020002000200, 0x8280828082808280),
+                                   nibble_table(0x8282808002020000, 0x8282808002020000)};
+        const Lanes spare = shift_right_halves<3>(load_lanes(tile + 128));
         FP6LLM_AVX2_UNROLL
         for (int word = 0; word < 2; ++word) {
-            const Lanes pair =
-                bit_or(bit_and(shift_right_halves<6>(load_lanes(tile + 64 * word)), low),
-                       look_up(tables[word], rest));
+            const Lanes low = shift_right_halves<6>(load_lanes(tile + 64 * word));
+            const Lanes pair = bit_xor(low, look_up(tables[word], spare));
             use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
             use(13 + 2 * word, as_floats(bit_and(pair, fields)));
         }
@@ -66,25 +60,21 @@ struct E2M3Tile {
         FP6LLM_AVX2_UNROLL
         for (int word = 0; word < 3; ++word) {
             const Lanes odd = load_lanes(tile + 64 * word);
-            const Lanes even = load_lanes(tile + 64 * word - 2);
-            use(4 * word, as_floats(bit_and(even, fields)));
+            use(4 * word, as_floats(bit_and(load_lanes(tile + 64 * word - 2), fields)));
             use(4 * word + 1, as_floats(bit_and(odd, fields)));
-            const Lanes second = shift_right_halves_signed<6>(shift_left_halves<1>(odd));
+            const Lanes second = scale_down_halves<6>(shift_left_halves<1>(odd));
             use(4 * word + 2, as_floats(bit_and(shift_left<16>(second), fields)));
             use(4 * word + 3, as_floats(bit_and(second, fields)));
         }
-        const __m256i low = _mm256_set1_epi16(0x00F0);
-        const Lanes rest =
+        // C's spare bits s6, s7, e7, e6 to bits 15 (sign) and 8 (high bit of the exponent).
+        const __m256i tables[2] = {nibble_table(0x0100010001000100, 0x8180818081808180),
+                                   nibble_table(0x8181808001010000, 0x8181808001010000)};
+        const Lanes spare =
             bit_and(shift_left_halves<8>(load_lanes(tile + 128)), _mm256_set1_epi16(0x0F00));
-        const __m256i tables[2] = {
-            repeat_table(0x0100010001000100, static_cast<long long>(0x8180818081808180u)),
-            repeat_table(static_cast<long long>(0x8181808001010000u),
-                         static_cast<long long>(0x8181808001010000u))};
         FP6LLM_AVX2_UNROLL
         for (int word = 0; word < 2; ++word) {
-            const Lanes pair =
-                bit_or(bit_and(shift_left_halves<4>(load_lanes(tile + 64 * word)), low),
-                       look_up(tables[word], rest));
+            const Lanes low = shift_left_halves<4>(load_lanes(tile + 64 * word));
+            const Lanes pair = bit_xor(low, look_up(tables[word], spare));
             use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
             use(13 + 2 * word, as_floats(bit_and(pair, fields)));
         }

@@ -12,37 +12,61 @@ namespace {
 constexpr int64_t kBlockColumns = 256;
 constexpr size_t kBlockBytes = kBlockColumns * 16 * sizeof(float);
 
-/// out[k][16] = placed weights of columns [k0, k0 + count).
-template <class Tile>
-void decode_block(const uint8_t* tiles, int64_t k0, int64_t count, float* out) {
-    const uint8_t* tile = tiles + k0 / kTileCols * kTileBytes;
-    for (int64_t k = 0; k < count; k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
+/// Which group a column belongs to, for columns asked for in ascending steps of 8.
+struct GroupCursor {
+    int64_t size, last, group, end;
+
+    GroupCursor(const CpuWeightView& weight, int64_t k)
+        : size(weight.group_size == 0 ? weight.k_tiles * kTileCols : weight.group_size),
+          last(weight.groups - 1),
+          group(k / size),
+          end((group + 1) * size) {}
+
+    FP6LLM_AVX2_MEMBER int64_t at(int64_t k) {
+        if (k == end) ++group, end += size;
+        return group < last ? group : last;  // the padding of the last tile may lie beyond
+    }
+};
+
+/// out[k][16] = apply(placed weights, scale_at(group)) of columns [k0, k0 + count).
+template <class Tile, class ScaleAt, class Apply>
+FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t panel, int64_t k0,
+                                       int64_t count, float* out, ScaleAt scale_at, Apply apply) {
+    const uint8_t* tile = weight.tiles + (panel * weight.k_tiles + k0 / kTileCols) * kTileBytes;
+    GroupCursor cursor(weight, k0);
+    for (int64_t k = k0; k < k0 + count;
+         k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
         for (int line = 0; line < kTileBytes; line += 64)
             _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
+        const auto first = scale_at(cursor.at(k)), second = scale_at(cursor.at(k + 8));
         Tile::decode(tile, [&](int column, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-            store_values(out + column * 16, placed);
+            store_values(out + column * 16, apply(placed, column < 8 ? first : second));
         });
     }
 }
 
-/// out[k][16] *= scale of k's group, for columns [k0, k0 + count); groups are multiples of 8
-/// columns.
-void scale_block(const CpuWeightView& weight, const PanelScales& scales, int64_t k0, int64_t count,
-                 float* out) {
-    for (int64_t k = k0; k < k0 + count;) {
-        const int64_t group = k / weight.group_size;
-        if (group == weight.groups) return;  // zeros that pad the last tile
-        const int64_t group_end = (group + 1) * weight.group_size;
-        const int64_t end = group_end < k0 + count ? group_end : k0 + count;
-        const Floats scale = load_values(scales.values + group * scales.group_step);
-        for (; k < end; ++k, out += 16)
-            store_values(out, multiply(load_values(out), scale));
+/// One block for multiply_tile: scales per group folded in, scales per row not.
+template <class Tile>
+void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_t panel, int64_t k0,
+                  int64_t count, float* out) {
+    if (weight.scale_mode == ScaleMode::kRow) {
+        decode_columns<Tile>(
+            weight, panel, k0, count, out, [](int64_t) FP6LLM_AVX2_INLINE_LAMBDA { return 0; },
+            [](Floats placed, int) FP6LLM_AVX2_INLINE_LAMBDA { return placed; });
+    } else {
+        decode_columns<Tile>(
+            weight, panel, k0, count, out,
+            [&](int64_t group) FP6LLM_AVX2_INLINE_LAMBDA { return scales.at(group); },
+            [](Floats placed, Floats scale)
+                FP6LLM_AVX2_INLINE_LAMBDA { return multiply(placed, scale); });
     }
 }
 
-/// sums[t][16] += block [columns][16] * x [columns][kTokens].
+/// sums[t][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16. `next` is
+/// where the next tile's activations start: tiles lie too far apart for the processor to guess.
 template <int kTokens>
-void multiply_tile(const float* block, int64_t columns, const float* x, float* sums) {
+void multiply_tile(const float* block, int64_t columns, const float* x, const float* next,
+                   float* sums) {
     // Tiles of few tokens have too few chains to hide the latency of FMA: two sets of them.
     constexpr int kSets = kTokens <= 3 ? 2 : 1;
     Floats tile[kTokens][kSets];
@@ -51,13 +75,16 @@ void multiply_tile(const float* block, int64_t columns, const float* x, float* s
         tile[t][0] = load_values(sums + t * 16);
         if (kSets == 2) tile[t][kSets - 1] = zero_floats();
     }
-    for (int64_t k = 0; k < columns; k += kSets) {
+    for (int64_t k = 0; k < columns; k += 2, next += 2 * kTokens) {
+        _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T0);
         FP6LLM_AVX2_UNROLL
-        for (int s = 0; s < kSets; ++s, block += 16, x += kTokens) {
+        for (int i = 0; i < 2; ++i, block += 16, x += kTokens) {
             const Floats weights = load_values(block);
             FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t)
-                tile[t][s] = multiply_add(weights, all_floats(x[t]), tile[t][s]);
+            for (int t = 0; t < kTokens; ++t) {
+                Floats& sum = tile[t][i % kSets];
+                sum = multiply_add(weights, all_floats(x[t]), sum);
+            }
         }
     }
     FP6LLM_AVX2_UNROLL
@@ -67,40 +94,39 @@ void multiply_tile(const float* block, int64_t columns, const float* x, float* s
     }
 }
 
-void multiply_tokens(const float* block, int64_t columns, const float* x, int64_t tokens,
-                     float* sums) {
+void multiply_tokens(const float* block, int64_t columns, const float* x, const float* next,
+                     int64_t tokens, float* sums) {
     switch (tokens) {
         case 1:
-            return multiply_tile<1>(block, columns, x, sums);
+            return multiply_tile<1>(block, columns, x, next, sums);
         case 2:
-            return multiply_tile<2>(block, columns, x, sums);
+            return multiply_tile<2>(block, columns, x, next, sums);
         case 3:
-            return multiply_tile<3>(block, columns, x, sums);
+            return multiply_tile<3>(block, columns, x, next, sums);
         case 4:
-            return multiply_tile<4>(block, columns, x, sums);
+            return multiply_tile<4>(block, columns, x, next, sums);
         case 5:
-            return multiply_tile<5>(block, columns, x, sums);
+            return multiply_tile<5>(block, columns, x, next, sums);
         default:
-            return multiply_tile<6>(block, columns, x, sums);
+            return multiply_tile<6>(block, columns, x, next, sums);
     }
 }
 
 template <class Tile>
 void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-              int64_t tokens, float* sums, float* block, float* scratch) {
+              int64_t tokens, float* sums, float* block, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
-    const uint8_t* tiles = weight.tiles + panel * weight.k_tiles * kTileBytes;
     const int64_t padded = weight.k_tiles * kTileCols;
     for (int64_t t = 0; t < tokens; ++t)
         store_values(sums + t * 16, zero_floats());
     for (int64_t k = 0; k < padded; k += kBlockColumns) {
         const int64_t columns = padded - k < kBlockColumns ? padded - k : kBlockColumns;
-        decode_block<Tile>(tiles, k, columns, block);
-        if (scales.group_step != 0) scale_block(weight, scales, k, columns, block);
+        decode_block<Tile>(weight, scales, panel, k, columns, block);
         for (int64_t t = 0; t < tokens; t += kGemmTile) {
             const int64_t count = tokens - t < kGemmTile ? tokens - t : kGemmTile;
-            multiply_tokens(block, columns, x + t * padded + k * count, count, sums + t * 16);
+            const float* tile = x + t * padded + k * count;
+            multiply_tokens(block, columns, tile, tile + count * padded, count, sums + t * 16);
         }
     }
     finish_sums(scales.factor, factor, tokens, sums);
@@ -110,21 +136,16 @@ void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const 
 template <class Tile>
 void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                    float* out) {
-    decode_block<Tile>(weight.tiles + panel * weight.k_tiles * kTileBytes, k0, count, out);
     const Floats up = all_floats(exp2_float(-Tile::kPlacedExponent));
-    const int64_t group_size =
-        weight.scale_mode == ScaleMode::kRow ? k0 + count : weight.group_size;
-    for (int64_t k = k0; k < k0 + count;) {
-        int64_t group = k / group_size;
-        const int64_t group_end = (group + 1) * group_size;
-        const int64_t end = group_end < k0 + count ? group_end : k0 + count;
-        if (group >= weight.groups) group = weight.groups - 1;  // zeros that pad the last tile
-        const int64_t at = (panel * weight.groups + group) * 16;
-        const Floats scale = weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
-                                                                 : load_values(weight.scales + at);
-        for (; k < end; ++k, out += 16)
-            store_values(out, multiply(multiply(load_values(out), up), scale));
-    }
+    decode_columns<Tile>(
+        weight, panel, k0, count, out,
+        [&](int64_t group) FP6LLM_AVX2_INLINE_LAMBDA {
+            const int64_t at = (panel * weight.groups + group) * 16;
+            return weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
+                                                       : load_values(weight.scales + at);
+        },
+        [&](Floats placed, Floats scale)
+            FP6LLM_AVX2_INLINE_LAMBDA { return multiply(multiply(placed, up), scale); });
 }
 
 }  // namespace

@@ -11,10 +11,10 @@ namespace {
 
 constexpr int64_t kBlockTiles = 32;  // per chain of fp32 sums: 512 columns
 
-/// totals[t] += scale * (placed weights * activations), over `count` tiles.
+/// totals[t] += scale of the group * (placed weights * activations), over `count` tiles.
 template <class Tile, int kTokens>
 FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count, const float* x,
-                                       Floats scale, float* totals) {
+                                       const PanelScales& scales, int64_t group, float* totals) {
     // Enough independent chains to hide the latency of FMA: 8 registers.
     constexpr int kSets = kTokens == 1 ? 4 : kTokens == 2 ? 2 : 1;
     Floats sums[kTokens][kSets];
@@ -24,7 +24,8 @@ FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count, cons
         for (int s = 0; s < kSets; ++s)
             sums[t][s] = zero_floats();
     }
-    for (int64_t i = 0; i < count; ++i, tiles += kTileBytes, x += kTileCols * kTokens) {
+    for (const uint8_t* end = tiles + count * kTileBytes; tiles < end;
+         tiles += kTileBytes, x += kTileCols * kTokens) {
         for (int line = 0; line < kTileBytes; line += 64)
             _mm_prefetch(reinterpret_cast<const char*>(tiles + kPrefetchBytes + line), _MM_HINT_T0);
         Tile::decode(tiles, [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
@@ -35,6 +36,7 @@ FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count, cons
             }
         });
     }
+    const Floats scale = scales.at(group);
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
         Floats sum = sums[t][0];
@@ -45,30 +47,30 @@ FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count, cons
     }
 }
 
+/// Not inlined: its hot loop needs all registers.
 template <class Tile, int kTokens>
-void multiply_tokens(const CpuWeightView& weight, const uint8_t* tiles, const PanelScales& scales,
-                     const float* x, float* totals) {
+__attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, const uint8_t* tiles,
+                                               const PanelScales& scales, const float* x,
+                                               float* totals) {
     for (int t = 0; t < kTokens; ++t)
         store_values(totals + t * 16, zero_floats());
     const int64_t group_tiles =
-        scales.group_step == 0 ? weight.k_tiles : weight.group_size / kTileCols;
-    const float* scale = scales.values;
-    for (int64_t group = 0; group < weight.k_tiles; group += group_tiles) {
-        const int64_t rest = weight.k_tiles - group;
-        const int64_t end = group + (rest < group_tiles ? rest : group_tiles);
-        const Floats group_scale = load_values(scale);
-        for (int64_t i = group; i < end; i += kBlockTiles) {
-            const int64_t count = end - i < kBlockTiles ? end - i : kBlockTiles;
-            multiply_block<Tile, kTokens>(tiles + i * kTileBytes, count,
-                                          x + i * kTileCols * kTokens, group_scale, totals);
-        }
-        scale += scales.group_step;
+        weight.group_size == 0 ? weight.k_tiles : weight.group_size / kTileCols;
+    int64_t group = 0, group_end = group_tiles;
+    for (int64_t i = 0; i < weight.k_tiles;) {
+        const int64_t end = group_end < weight.k_tiles ? group_end : weight.k_tiles;
+        const int64_t count = end - i < kBlockTiles ? end - i : kBlockTiles;
+        multiply_block<Tile, kTokens>(tiles, count, x, scales, group, totals);
+        tiles += count * kTileBytes;
+        x += count * kTileCols * kTokens;
+        i += count;
+        if (i == group_end) ++group, group_end += group_tiles;
     }
 }
 
 template <class Tile>
 void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-              int64_t tokens, float* sums, float* scratch) {
+              int64_t tokens, float* sums, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const uint8_t* tiles = weight.tiles + panel * weight.k_tiles * kTileBytes;
@@ -109,9 +111,9 @@ void gemv_multiply(const CpuWeightView& weight, int64_t panel, int, const void* 
                    const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
     if (weight.family == TileFamily::kE3M2) {
-        multiply<E3M2Tile>(weight, panel, x, factor, tokens, sums, static_cast<float*>(scratch));
+        multiply<E3M2Tile>(weight, panel, x, factor, tokens, sums, scratch);
     } else {
-        multiply<E2M3Tile>(weight, panel, x, factor, tokens, sums, static_cast<float*>(scratch));
+        multiply<E2M3Tile>(weight, panel, x, factor, tokens, sums, scratch);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #define FP6LLM_AVX2_INLINE static inline __attribute__((always_inline))
+#define FP6LLM_AVX2_MEMBER inline __attribute__((always_inline))
 #define FP6LLM_AVX2_INLINE_LAMBDA __attribute__((always_inline))
 // gcc 12 keeps arrays of registers in memory unless every loop over them is unrolled.
 #define FP6LLM_AVX2_UNROLL _Pragma("GCC unroll 16")
@@ -34,8 +35,8 @@ FP6LLM_AVX2_INLINE Lanes bit_and(Lanes a, __m256i mask) {
     return {_mm256_and_si256(a.lo, mask), _mm256_and_si256(a.hi, mask)};
 }
 
-FP6LLM_AVX2_INLINE Lanes bit_or(Lanes a, Lanes b) {
-    return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+FP6LLM_AVX2_INLINE Lanes bit_xor(Lanes a, Lanes b) {
+    return {_mm256_xor_si256(a.lo, b.lo), _mm256_xor_si256(a.hi, b.hi)};
 }
 
 template <int distance>
@@ -53,12 +54,21 @@ FP6LLM_AVX2_INLINE Lanes shift_right_halves(Lanes a) {
     return {_mm256_srli_epi16(a.lo, distance), _mm256_srli_epi16(a.hi, distance)};
 }
 
+/// Signed shift right of each half-word, by way of the multiplier: the shifters are the busier
+/// unit.
 template <int distance>
-FP6LLM_AVX2_INLINE Lanes shift_right_halves_signed(Lanes a) {
-    return {_mm256_srai_epi16(a.lo, distance), _mm256_srai_epi16(a.hi, distance)};
+FP6LLM_AVX2_INLINE Lanes scale_down_halves(Lanes a) {
+    const __m256i factor = _mm256_set1_epi16(1 << (16 - distance));
+    return {_mm256_mulhi_epi16(a.lo, factor), _mm256_mulhi_epi16(a.hi, factor)};
 }
 
-/// table[nibble] for each byte of `nibbles`.
+/// 16 entries, lowest first, for look_up.
+FP6LLM_AVX2_INLINE __m256i nibble_table(uint64_t low, uint64_t high) {
+    const long long l = static_cast<long long>(low), h = static_cast<long long>(high);
+    return _mm256_set_epi64x(h, l, h, l);
+}
+
+/// table[low four bits] for each byte of `nibbles` below 128, 0 for others.
 FP6LLM_AVX2_INLINE Lanes look_up(__m256i table, Lanes nibbles) {
     return {_mm256_shuffle_epi8(table, nibbles.lo), _mm256_shuffle_epi8(table, nibbles.hi)};
 }

@@ -47,6 +47,42 @@ static inline int token_exponent(const TokenSource& x, int64_t token) {
     return exponent > 127 ? 127 : exponent < -126 ? -126 : exponent;
 }
 
+/// Rows become columns.
+FP6LLM_AVX2_INLINE void transpose(__m256 (&m)[8]) {
+    __m256 pairs[8], quads[8];
+    FP6LLM_AVX2_UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        pairs[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
+    }
+    FP6LLM_AVX2_UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        quads[i] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0x44);
+        quads[i + 1] = _mm256_shuffle_ps(pairs[i], pairs[i + 2], 0xEE);
+        quads[i + 2] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0x44);
+        quads[i + 3] = _mm256_shuffle_ps(pairs[i + 1], pairs[i + 3], 0xEE);
+    }
+    FP6LLM_AVX2_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        m[i] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x20);
+        m[i + 4] = _mm256_permute2f128_ps(quads[i], quads[i + 4], 0x31);
+    }
+}
+
+/// out[column][tokens] = values[token][column] for 8 columns; writes up to 7 floats more.
+template <int kMaxTile>
+FP6LLM_AVX2_INLINE void interleave(const float (&values)[kMaxTile][kPackColumns], int64_t column,
+                                   int64_t tokens, float* out) {
+    __m256 m[8];
+    FP6LLM_AVX2_UNROLL
+    for (int t = 0; t < 8; ++t)
+        m[t] = t < kMaxTile ? _mm256_load_ps(&values[t][column]) : _mm256_setzero_ps();
+    transpose(m);
+    FP6LLM_AVX2_UNROLL
+    for (int i = 0; i < 8; ++i)
+        _mm256_storeu_ps(out + i * tokens, m[i]);
+}
+
 /// Packs tokens [first, first + count), count <= kMaxTile, as one tile.
 template <int kMaxTile>
 static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, float* out,
@@ -59,17 +95,30 @@ static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count,
         more[t] = exp2_float(exponent > 0 ? 0 : kActivationExponent);
     }
     const int64_t padded = padded_columns(x.k);
-    float values[kPackColumns];
+    alignas(32) float values[kMaxTile][kPackColumns];
+    alignas(32) float last[8 * 8];
     for (int64_t k = 0; k < padded; k += kPackColumns) {
         const int64_t columns = padded - k < kPackColumns ? padded - k : kPackColumns;
         const int64_t present = x.k - k < columns ? x.k - k : columns;
         for (int64_t t = 0; t < count; ++t) {
-            load_token(x, first + t, k, present, values);
+            float* row = values[t];
+            load_token(x, first + t, k, present, row);
+            for (int64_t i = 0; i < present; ++i)
+                row[i] = row[i] * up[t] * more[t];
             for (int64_t i = present; i < columns; ++i)
-                values[i] = 0.0f;
-            for (int64_t i = 0; i < columns; ++i)
-                out[(k + i) * count + t] = values[i] * up[t] * more[t];
+                row[i] = 0.0f;
         }
+        float* to = out + k * count;
+        if (count == 1) {
+            std::memcpy(to, values[0], static_cast<size_t>(columns) * sizeof(float));
+            continue;
+        }
+        // Each store overwrites what the one before wrote too much, but for the last.
+        for (int64_t i = 0; i + 8 < columns; i += 8)
+            interleave<kMaxTile>(values, i, count, to + i * count);
+        interleave<kMaxTile>(values, columns - 8, count, last);
+        std::memcpy(to + (columns - 8) * count, last,
+                    static_cast<size_t>(8 * count) * sizeof(float));
     }
 }
 

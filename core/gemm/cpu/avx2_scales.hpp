@@ -16,9 +16,18 @@
 namespace fp6llm::avx2 {
 
 struct PanelScales {
-    const float* values;  ///< [groups][16]; [16] ones for ScaleMode::kRow
-    int64_t group_step;   ///< floats from one group to the next: 16, or 0 for ScaleMode::kRow
-    double factor[16];    ///< of the sums of each row
+    const float* values;   ///< [groups][16], nullptr for ScaleMode::kMx; ones for ScaleMode::kRow
+    const uint8_t* bytes;  ///< ScaleMode::kMx: [groups][16] exponents, biased as fp32's
+    double factor[16];     ///< of the sums of each row
+
+    FP6LLM_AVX2_MEMBER Floats at(int64_t group) const {
+        if (values != nullptr) return load_values(values + group * 16);
+        const __m128i* from = reinterpret_cast<const __m128i*>(bytes + group * 16);
+        return as_floats(
+            shift_left<23>({_mm256_cvtepu8_epi32(_mm_loadl_epi64(from)),
+                            _mm256_cvtepu8_epi32(_mm_loadl_epi64(
+                                reinterpret_cast<const __m128i*>(bytes + group * 16 + 8)))}));
+    }
 };
 
 /// 2^(-placed_exponent - 90): undoes what decoding and packing multiplied by.
@@ -55,20 +64,18 @@ static inline void store_mx_factors(const uint8_t* largest, double base, double*
     }
 }
 
-static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base, float* normalized,
-                                double* factor) {
+static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base,
+                                uint8_t* normalized, double* factor) {
+    const auto load = [&](int64_t g) FP6LLM_AVX2_INLINE_LAMBDA {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
+    };
     __m128i largest = _mm_setzero_si128();
-    for (int64_t g = 0; g < groups; ++g) {
-        const __m128i e = _mm_load_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
-        largest = _mm_max_epu8(largest, e);
-    }
+    for (int64_t g = 0; g < groups; ++g)
+        largest = _mm_max_epu8(largest, load(g));
     const __m128i top = _mm_set1_epi8(static_cast<char>(254));
     for (int64_t g = 0; g < groups; ++g) {
-        const __m128i e = _mm_load_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
-        const __m128i biased = _mm_subs_epu8(top, _mm_subs_epu8(largest, e));
-        const __m256i lo = _mm256_cvtepu8_epi32(biased);
-        const __m256i hi = _mm256_cvtepu8_epi32(_mm_srli_si128(biased, 8));
-        store_values(normalized + g * 16, as_floats(shift_left<23>({lo, hi})));
+        const __m128i biased = _mm_subs_epu8(top, _mm_subs_epu8(largest, load(g)));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(normalized + g * 16), biased);
     }
     alignas(16) uint8_t bytes[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(bytes), largest);
@@ -110,23 +117,23 @@ static inline void normalize_groups(const float* scales, int64_t groups, double 
 /// Prepares the scales of a panel; `base` undoes the powers of two of weights and activations.
 /// `scratch` holds scale_scratch_bytes().
 static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, double base,
-                                  float* scratch, PanelScales* out) {
-    out->values = scratch;
-    out->group_step = 16;
+                                  void* scratch, PanelScales* out) {
+    float* values = static_cast<float*>(scratch);
+    uint8_t* bytes = static_cast<uint8_t*>(scratch);
+    out->values = weight.scale_mode == ScaleMode::kMx ? nullptr : values;
+    out->bytes = bytes;
+    const int64_t first = panel * weight.groups * 16;
     switch (weight.scale_mode) {
         case ScaleMode::kRow:
-            store_values(scratch, all_floats(1.0f));
-            out->group_step = 0;
+            store_values(values, all_floats(1.0f));
             for (int r = 0; r < 16; ++r)
-                out->factor[r] = base * static_cast<double>(weight.scales[panel * 16 + r]);
+                out->factor[r] = base * static_cast<double>(weight.scales[first + r]);
             break;
         case ScaleMode::kGroup:
-            normalize_groups(weight.scales + panel * weight.groups * 16, weight.groups, base,
-                             scratch, out->factor);
+            normalize_groups(weight.scales + first, weight.groups, base, values, out->factor);
             break;
         case ScaleMode::kMx:
-            normalize_mx(weight.e8m0 + panel * weight.groups * 16, weight.groups, base, scratch,
-                         out->factor);
+            normalize_mx(weight.e8m0 + first, weight.groups, base, bytes, out->factor);
             break;
     }
 }

@@ -23,7 +23,28 @@ struct Layout {
     TileFamily family;
     /// The bits of A, B, C's half-words from bit 15 down to bit 0, as "pair.bit" of the codes.
     const char* diagram[3];
+    /// What docs/layouts.md adds to the spare bits of A, B and C.
+    void (*fold)(uint16_t& a, uint16_t& b, uint16_t& c);
 };
+
+int bit_of(int word, int bit) {
+    return word >> bit & 1;
+}
+
+void fold_nothing(uint16_t&, uint16_t&, uint16_t&) {}
+
+void fold_e3m2(uint16_t& a, uint16_t& b, uint16_t& c) {
+    c = static_cast<uint16_t>(c ^ bit_of(a, 15) << 11 ^ bit_of(b, 15) << 12);
+    if (bit_of(c, 10) == 0) {
+        a = static_cast<uint16_t>(a ^ bit_of(c, 6) << 13);
+        b = static_cast<uint16_t>(b ^ bit_of(c, 5) << 13);
+    }
+}
+
+void fold_e2m3(uint16_t& a, uint16_t& b, uint16_t& c) {
+    c = static_cast<uint16_t>(c ^ bit_of(a, 11) << 3 ^ bit_of(b, 11) << 2 ^ bit_of(b, 4) << 1 ^
+                              bit_of(a, 4));
+}
 
 const Layout kLayouts[] = {
     {"P16_E3M2",
@@ -31,25 +52,29 @@ const Layout kLayouts[] = {
      TileFamily::kE3M2,
      {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
       "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
-      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"}},
+      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"},
+     fold_nothing},
     {"P16_E2M3",
      CpuSwizzle::kP16,
      TileFamily::kE2M3,
      {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
       "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
-      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"}},
+      "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"},
+     fold_nothing},
     {"S16_E3M2",
      CpuSwizzle::kS16,
      TileFamily::kE3M2,
      {"0.5 6.3 6.2 6.1 6.0 1.5 0.4 0.3 0.2 0.1 0.0 1.4 1.3 1.2 1.1 1.0",
       "2.5 7.3 7.2 7.1 7.0 3.5 2.4 2.3 2.2 2.1 2.0 3.4 3.3 3.2 3.1 3.0",
-      "4.5 6.5 7.5 7.4 6.4 5.5 4.4 4.3 4.2 4.1 4.0 5.4 5.3 5.2 5.1 5.0"}},
+      "4.5 6.5 7.5 7.4 6.4 5.5 4.4 4.3 4.2 4.1 4.0 5.4 5.3 5.2 5.1 5.0"},
+     fold_e3m2},
     {"S16_E2M3",
      CpuSwizzle::kS16,
      TileFamily::kE2M3,
      {"0.5 1.5 1.4 1.3 1.2 1.1 1.0 0.4 0.3 0.2 0.1 0.0 6.3 6.2 6.1 6.0",
       "2.5 3.5 3.4 3.3 3.2 3.1 3.0 2.4 2.3 2.2 2.1 2.0 7.3 7.2 7.1 7.0",
-      "4.5 5.5 5.4 5.3 5.2 5.1 5.0 4.4 4.3 4.2 4.1 4.0 6.5 7.5 7.4 6.4"}},
+      "4.5 5.5 5.4 5.3 5.2 5.1 5.0 4.4 4.3 4.2 4.1 4.0 6.5 7.5 7.4 6.4"},
+     fold_e2m3},
 };
 
 class CpuTile : public testing::TestWithParam<Layout> {
@@ -88,15 +113,38 @@ TEST_P(CpuTile, EachBitLiesWhereTheDiagramHasIt) {
             for (int bit = 0; bit < 6; ++bit) {
                 uint8_t codes[kTileRows * kTileCols] = {};
                 codes[row * kTileCols + k] = static_cast<uint8_t>(1 << bit);
-                uint32_t tile[3][kTileRows];
+                uint16_t tile[3][kTileRows][2];
                 pack(codes, kTileCols, kTileCols, reinterpret_cast<uint8_t*>(tile));
 
-                uint32_t expected[3][kTileRows] = {};
+                uint16_t expected[3][kTileRows][2] = {};
                 const Place place = places[static_cast<size_t>(k / 2 * 6 + bit)];
-                expected[place.word][row] = 1u << (place.bit + 16 * (k % 2));
+                expected[place.word][row][k % 2] = static_cast<uint16_t>(1u << place.bit);
+                GetParam().fold(expected[0][row][k % 2], expected[1][row][k % 2],
+                                expected[2][row][k % 2]);
                 ASSERT_EQ(std::memcmp(tile, expected, sizeof tile), 0)
                     << "row " << row << " k " << k << " bit " << bit;
             }
+        }
+    }
+}
+
+TEST_P(CpuTile, RandomTilesAreTheDiagramFolded) {
+    const std::vector<Place> places = places_of(GetParam());
+    const std::vector<uint8_t> codes = make_codes(6, kTileRows * kTileCols);
+    uint16_t tile[3][kTileRows][2];
+    pack(codes.data(), kTileCols, kTileCols, reinterpret_cast<uint8_t*>(tile));
+    for (int row = 0; row < kTileRows; ++row) {
+        for (int odd = 0; odd < 2; ++odd) {
+            uint16_t expected[3] = {};
+            for (int i = 0; i < 8 * 6; ++i) {
+                const int code = codes[static_cast<size_t>(row * kTileCols + i / 6 * 2 + odd)];
+                const Place place = places[static_cast<size_t>(i)];
+                expected[place.word] =
+                    static_cast<uint16_t>(expected[place.word] | bit_of(code, i % 6) << place.bit);
+            }
+            GetParam().fold(expected[0], expected[1], expected[2]);
+            for (int word = 0; word < 3; ++word)
+                EXPECT_EQ(tile[word][row][odd], expected[word]) << row << " " << odd << " " << word;
         }
     }
 }
@@ -167,43 +215,53 @@ TEST(CpuTileS16, ALanguageModelsHeadComesBack) {
     expect_matrix_comes_back(kLayouts[2], 151936, 896);
 }
 
-/// One tile in which row 0 holds `code` at every k.
-void pack_row0(const Layout& layout, int code, uint32_t (&tile)[3][kTileRows]) {
-    uint8_t codes[kTileRows * kTileCols] = {};
-    std::memset(codes, code, kTileCols);
-    pack_panel(layout.swizzle, layout.family, codes, kTileCols, kTileCols,
-               reinterpret_cast<uint8_t*>(tile));
+/// table[low four bits] of each byte of `half` below 128, 0 for others, as `vpshufb` has it.
+uint32_t look_up(const uint8_t (&table)[16], uint32_t half) {
+    const auto entry = [&](uint32_t byte) { return byte < 128 ? uint32_t{table[byte & 15]} : 0; };
+    return entry(half >> 8 & 255) << 8 | entry(half & 255);
 }
 
-// The identities behind the kernels' decoding: a shift and a mask make an fp32 of a field.
+// The identities behind the kernels' decoding: what a shift, a mask and, for pairs 6 and 7, a
+// look-up make of a half-word is the upper half of an fp32.
 TEST(CpuTileS16, FieldsAreFloats) {
     for (const TileFamily family : {TileFamily::kE3M2, TileFamily::kE2M3}) {
         const bool e3m2 = family == TileFamily::kE3M2;
-        const uint32_t mask = e3m2 ? 0x83E00000u : 0x81F00000u;
-        const int exponent = e3m2 ? 124 : 126;
-        const Layout layout = {"", CpuSwizzle::kS16, family, {}};
-        for (int code = 0; code < 64; ++code) {
-            uint32_t tile[3][kTileRows];
-            pack_row0(layout, code, tile);
-            const float value = tile_values(family)[code];
-            const auto expect_value = [&](uint32_t bits, const char* what) {
-                const float placed = float_from_bits(bits & mask);
-                EXPECT_EQ(float_bits(std::ldexp(placed, exponent)), float_bits(value))
-                    << what << " of code " << code;
-            };
-            for (const auto& word : tile) {
-                expect_value(word[0], "odd first");
-                expect_value(word[0] << 16, "even first");
-                if (e3m2) {
-                    expect_value(word[0] << 5, "odd second");
-                    expect_value(word[0] << 21, "even second");
+        const uint32_t mask = e3m2 ? 0x83E0u : 0x81F0u;
+        const uint8_t high = e3m2 ? 2 : 1;
+        uint8_t tables[2][16];
+        for (int i = 0; i < 16; ++i) {
+            tables[0][i] = static_cast<uint8_t>(bit_of(i, 3) << 7 | bit_of(i, 0) * high);
+            tables[1][i] = static_cast<uint8_t>(bit_of(i, 2) << 7 | bit_of(i, 1) * high);
+        }
+        const std::vector<uint8_t> codes = make_codes(6, kTileRows * 64 * kTileCols);
+        const int64_t stride = 64 * kTileCols;
+        std::vector<uint16_t> tiles(64 * kTileBytes / 2);
+        pack_panel(CpuSwizzle::kS16, family, codes.data(), stride, stride,
+                   reinterpret_cast<uint8_t*>(tiles.data()));
+        for (int row = 0; row < kTileRows; ++row) {
+            for (int column = 0; column < stride; ++column) {
+                const int pair = column % kTileCols / 2;
+                const auto half = [&](int word) {
+                    const int at = column / kTileCols * 96 + word * 32 + row * 2 + column % 2;
+                    return uint32_t{tiles[static_cast<size_t>(at)]};
+                };
+                uint32_t bits = 0;
+                if (pair >= 6) {
+                    const uint32_t low = e3m2 ? half(pair - 6) >> 6 : half(pair - 6) << 4;
+                    bits =
+                        low ^ look_up(tables[pair - 6], e3m2 ? half(2) >> 3 : half(2) << 8 & 0xF00);
+                } else if (pair % 2 == 0) {
+                    bits = half(pair / 2);
+                } else if (e3m2) {
+                    bits = half(pair / 2) << 5;
                 } else {
-                    const auto second = [](uint32_t half) {
-                        return static_cast<uint32_t>(static_cast<int16_t>(half << 1) >> 6) << 16;
-                    };
-                    expect_value(second(word[0] >> 16), "odd second");
-                    expect_value(second(word[0]), "even second");
+                    bits = static_cast<uint32_t>(static_cast<int16_t>(half(pair / 2) << 1) >> 6);
                 }
+                const float placed = float_from_bits((bits & mask) << 16);
+                const uint8_t code = codes[static_cast<size_t>(row * stride + column)];
+                ASSERT_EQ(float_bits(std::ldexp(placed, e3m2 ? 124 : 126)),
+                          float_bits(tile_values(family)[code]))
+                    << "row " << row << " column " << column;
             }
         }
     }
