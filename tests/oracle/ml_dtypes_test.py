@@ -1,0 +1,209 @@
+"""Codes and scales against ml_dtypes, an implementation of the OCP MX formats that is not ours.
+
+usage: ml_dtypes_test.py QUANTIZE_TOOL
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+try:
+    import ml_dtypes
+    import numpy as np
+except ImportError as error:
+    print(f"{error}; pip install -r tests/oracle/requirements.txt")
+    sys.exit(1 if os.environ.get("CI") else 77)
+
+TOOL = sys.argv.pop(1)
+# Type numbers are those of fp6llm.h.
+FORMATS = {
+    "E3M2": (32, ml_dtypes.float6_e3m2fn, 6, 2),
+    "E2M3": (31, ml_dtypes.float6_e2m3fn, 6, 3),
+    "E2M1": (33, ml_dtypes.float4_e2m1fn, 4, 1),
+}
+TYPES = {"f32": (0, np.float32), "f16": (2, np.float16), "bf16": (14, ml_dtypes.bfloat16)}
+ROW, GROUP, MX = 0, 1, 2
+F32, F16, E8M0 = 0, 2, 30
+
+
+def run_tool(*arguments):
+    subprocess.run([TOOL, *map(str, arguments)], check=True)
+
+
+def encode(format_name, values):
+    """Codes of an array, by the library."""
+    format_number = FORMATS[format_name][0]
+    type_number = next(n for n, t in TYPES.values() if values.dtype == t)
+    with tempfile.TemporaryDirectory() as folder:
+        source, codes = os.path.join(folder, "in"), os.path.join(folder, "codes")
+        values.tofile(source)
+        run_tool("encode", format_number, type_number, 0, source, codes)
+        return np.fromfile(codes, np.uint8)
+
+
+def ml_encode(format_name, values):
+    """Codes of fp32 values by ml_dtypes; NaN, which the formats lack, to +max as CUDA does."""
+    _, dtype, bits, _ = FORMATS[format_name]
+    finite = np.where(np.isnan(values), np.float32(0), values)
+    codes = finite.astype(dtype).view(np.uint8)
+    return np.where(np.isnan(values), np.uint8(2 ** (bits - 1) - 1), codes)
+
+
+def ml_decode(format_name, codes):
+    return codes.view(FORMATS[format_name][1]).astype(np.float32)
+
+
+def unpack(packed, bits, cols):
+    """Plain codes [rows, bytes] -> [rows, cols]: an LSB-first bit stream."""
+    stream = np.unpackbits(packed, axis=1, bitorder="little")[:, : cols * bits]
+    fields = stream.reshape(packed.shape[0], cols, bits)
+    return (fields << np.arange(bits, dtype=np.uint8)).sum(axis=2, dtype=np.uint8)
+
+
+def boundaries(format_name):
+    """All values, midpoints and quarter points with their neighbours, and fp32's own edges."""
+    bits = FORMATS[format_name][2]
+    values = ml_decode(format_name, np.arange(2 ** (bits - 1), dtype=np.uint8))
+    steps = np.diff(values, append=values[-1] * 2)
+    points = np.concatenate([values + steps * np.float32(f) for f in (0, 0.25, 0.5, 0.75)])
+    near = [points]
+    below = above = points
+    for _ in range(3):
+        below, above = np.nextafter(below, np.float32(0)), np.nextafter(above, np.float32(np.inf))
+        near += [below, above]
+    edges = np.array([0, 1e-45, 1e-40, 1.1754944e-38, 3.4028235e38, np.inf, np.nan], np.float32)
+    near = np.concatenate(near + [edges]).astype(np.float32)
+    return np.concatenate([near, -near])
+
+
+def split(values, group):
+    """Rows cut into groups, the last one filled up with zeros: [rows, groups, group]."""
+    rows, cols = values.shape
+    padded = np.pad(values, ((0, 0), (0, -cols % group)))
+    return padded.reshape(rows, -1, group)
+
+
+def mx_exponents(format_name, amax, rule):
+    """The three scale rules from their definitions; amax is fp32."""
+    _, dtype, _, mantissa_bits = FORMATS[format_name]
+    largest = float(ml_dtypes.finfo(dtype).max)
+    emax = np.floor(np.log2(largest))
+    safe = np.where(amax == 0, 1.0, amax.astype(np.float64))
+    floor_log2 = np.frexp(safe)[1] - 1.0
+    if rule == 0:
+        exponent = floor_log2 - emax
+    elif rule == 1:  # AMD Quark: integer addition carries into the exponent field
+        raised = amax.view(np.uint32) + np.uint32(1 << (22 - mantissa_bits))
+        exponent = (raised >> 23).astype(np.float64) - 127 - emax
+    else:
+        exponent = floor_log2 - emax
+        exponent += safe > largest * np.exp2(exponent)
+    exponent = np.where(amax == 0, -127, exponent)
+    return np.clip(exponent, -127, 127)
+
+
+class Encode(unittest.TestCase):
+    def check(self, values):
+        for name in FORMATS:
+            got, expected = encode(name, values), ml_encode(name, values.astype(np.float32))
+            wrong = np.flatnonzero(got != expected)
+            self.assertEqual(
+                wrong.size, 0, f"{name}: {wrong.size} differ, e.g. {values[wrong[:5]]}"
+            )
+
+    def test_every_half(self):
+        self.check(np.arange(65536, dtype=np.uint16).view(np.float16))
+
+    def test_every_bfloat16(self):
+        self.check(np.arange(65536, dtype=np.uint16).view(ml_dtypes.bfloat16))
+
+    def test_ten_million_floats(self):
+        random = np.random.default_rng(1)
+        any_bits = random.integers(0, 2**32, 5_000_000, dtype=np.uint32).view(np.float32)
+        in_range = random.uniform(-32, 32, 2_500_000).astype(np.float32)
+        small = random.uniform(-1, 1, 2_500_000).astype(np.float32)
+        self.check(np.concatenate([any_bits, in_range, small]))
+
+    def test_every_boundary(self):
+        self.check(np.concatenate([boundaries(name) for name in FORMATS]))
+
+
+class Matrix(unittest.TestCase):
+    ROWS, COLS = 37, 197
+
+    def quantize(self, format_name, values, mode, group, scale_type, rule=0):
+        number, _, bits, _ = FORMATS[format_name]
+        type_number = next(n for n, t in TYPES.values() if values.dtype == t)
+        rows, cols = values.shape
+        with tempfile.TemporaryDirectory() as folder:
+            source, *outputs = (os.path.join(folder, n) for n in ("in", "codes", "scales", "out"))
+            values.tofile(source)
+            run_tool("matrix", number, type_number, mode, group, scale_type, rule, rows, cols,
+                     source, *outputs)  # fmt: skip
+            packed = np.fromfile(outputs[0], np.uint8).reshape(rows, -1)
+            dtype = {F32: np.float32, F16: np.float16, E8M0: np.uint8}[scale_type]
+            scales = np.fromfile(outputs[1], dtype).reshape(rows, -1)
+            decoded = np.fromfile(outputs[2], np.float32).reshape(rows, cols)
+        return unpack(packed, bits, cols), scales, decoded
+
+    def check(self, format_name, values, codes, scales, decoded, group):
+        """Codes and the way back, given fp32 scales [rows, groups]."""
+        spread = np.repeat(scales, group, axis=1)[:, : values.shape[1]]
+        expected = ml_encode(format_name, values.astype(np.float32) / spread)
+        np.testing.assert_array_equal(codes, expected)
+        np.testing.assert_array_equal(decoded, ml_decode(format_name, codes) * spread)
+
+    def matrices(self):
+        random = np.random.default_rng(2)
+        values = random.normal(0, 0.02, (self.ROWS, self.COLS)).astype(np.float32)
+        values *= np.exp2(random.integers(-6, 6, (self.ROWS, 1))).astype(np.float32)
+        values[3] = 0
+        values[5, 64:128] = 0
+        values[7, 40] = 3.0
+        for _, dtype in TYPES.values():
+            yield values.astype(dtype)
+
+    def test_row_and_group_scales(self):
+        for name, (_, dtype, _, _) in FORMATS.items():
+            largest = np.float32(ml_dtypes.finfo(dtype).max)
+            for values in self.matrices():
+                for mode, group in ((ROW, self.COLS), (GROUP, 24), (GROUP, 64)):
+                    amax = np.abs(split(values.astype(np.float32), group)).max(axis=2)
+                    wanted = np.where(amax == 0, np.float32(1), amax / largest)
+                    for scale_type, scale_dtype in ((F32, np.float32), (F16, np.float16)):
+                        size = 0 if mode == ROW else group
+                        codes, scales, decoded = self.quantize(name, values, mode, size, scale_type)
+                        np.testing.assert_array_equal(scales, wanted.astype(scale_dtype))
+                        self.check(name, values, codes, scales.astype(np.float32), decoded, group)
+
+    def test_mx_scales(self):
+        for name in FORMATS:
+            for values in self.matrices():
+                amax = np.abs(split(values.astype(np.float32), 32)).max(axis=2)
+                for rule in range(3):
+                    codes, scales, decoded = self.quantize(name, values, MX, 32, E8M0, rule)
+                    exponents = mx_exponents(name, amax, rule)
+                    np.testing.assert_array_equal(scales, exponents + 127)
+                    as_float = scales.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
+                    np.testing.assert_array_equal(as_float, np.exp2(exponents).astype(np.float32))
+                    self.check(name, values, codes, as_float, decoded, 32)
+
+    def test_mx_scales_of_every_exponent(self):
+        """One group per power of two, so that every byte but NaN comes up; ml_dtypes decodes it."""
+        amax = np.ldexp(np.float32(1.9), np.arange(-149, 127)).astype(np.float32)
+        values = np.zeros((amax.size, 32), np.float32)
+        values[:, 9] = amax
+        for name in FORMATS:
+            for rule in range(3):
+                codes, scales, decoded = self.quantize(name, values, MX, 32, E8M0, rule)
+                np.testing.assert_array_equal(
+                    scales, mx_exponents(name, amax[:, None], rule) + 127
+                )
+                as_float = scales.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
+                self.check(name, values, codes, as_float, decoded, 32)
+
+
+if __name__ == "__main__":
+    unittest.main()
