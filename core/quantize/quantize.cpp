@@ -116,6 +116,7 @@ DataType quantize(const QuantSpec& spec, const MatrixView& w, uint8_t* codes, vo
 
     std::vector<RowStats> block_stats(stats != nullptr ? static_cast<size_t>(blocks.count()) : 0);
     executor.run(blocks.count(), [&](int64_t block) {
+        const FpEnvGuard fp_env;
         const IndexRange range = blocks[block];
         for (int64_t r = range.begin; r < range.end; ++r) {
             const size_t row = static_cast<size_t>(r);
@@ -126,7 +127,10 @@ DataType quantize(const QuantSpec& spec, const MatrixView& w, uint8_t* codes, vo
             if (stats != nullptr) block_stats[static_cast<size_t>(block)].add(row_stats);
         }
     });
-    if (stats != nullptr) fill(stats, quantizer.spec().format, w, block_stats);
+    if (stats != nullptr) {
+        const FpEnvGuard fp_env;
+        fill(stats, quantizer.spec().format, w, block_stats);
+    }
     return quantizer.spec().format;
 }
 

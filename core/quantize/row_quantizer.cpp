@@ -120,6 +120,7 @@ double squared_error(const ScaleChooser& chooser, Executor& executor) {
             sum += chooser.squared_error(row);
         errors[static_cast<size_t>(block)] = sum;
     });
+    const FpEnvGuard fp_env;
     double sum = 0.0;
     for (const double error : errors)
         sum += error;
