@@ -32,6 +32,15 @@ std::vector<QuantSpec> specs() {
     return all;
 }
 
+/// Half a unit in the last place of `type` at a number of moderate size; halfs below 2^-14 have a
+/// fixed last place.
+double half_unit(DataType type, double exact) {
+    if (exact == 0) return 0;
+    const int precision = type == DataType::kF32 ? 24 : type == DataType::kF16 ? 11 : 8;
+    const double unit = std::ldexp(1.0, std::ilogb(exact) - precision);
+    return type == DataType::kF16 ? std::fmax(unit, 0x1p-25) : unit;
+}
+
 class DequantizeTest : public testing::TestWithParam<Variant> {};
 
 TEST_P(DequantizeTest, IsValueTimesScale) {
@@ -56,13 +65,7 @@ TEST_P(DequantizeTest, IsValueTimesScale) {
                         static_cast<double>(format.values[codes[static_cast<size_t>(c)]]) *
                         static_cast<double>(scales[static_cast<size_t>(r * groups + g)]);
                     const double got = static_cast<double>(out.at(r, c));
-                    const int precision = type == DataType::kF32   ? 24
-                                          : type == DataType::kF16 ? 11
-                                                                   : 8;
-                    // Half a unit in the last place; halfs below 2^-14 have a fixed last place.
-                    double unit = std::ldexp(1.0, std::ilogb(exact) - precision);
-                    if (type == DataType::kF16) unit = std::fmax(unit, 0x1p-25);
-                    ASSERT_LE(std::fabs(got - exact), exact == 0 ? 0 : unit) << r << ", " << c;
+                    ASSERT_LE(std::fabs(got - exact), half_unit(type, exact)) << r << ", " << c;
                     ASSERT_EQ(std::signbit(got), std::signbit(exact));
                 }
                 for (int64_t c = cols; c < ld; ++c)
