@@ -10,7 +10,6 @@
 #include "core/common/float16.hpp"
 #include "core/common/fp_env.hpp"
 #include "core/common/math.hpp"
-#include "core/gemm/cpu/activation_impl.hpp"
 #include "core/gemm/plan.hpp"
 
 namespace fp6llm {
@@ -73,6 +72,25 @@ void decode_strip(const GemmProblem& problem, int64_t index, double* strip) noex
             }
         }
     }
+}
+
+/// The formulas of cpu/activation_impl.hpp, with libm's functions.
+double activate(Activation activation, double v) noexcept {
+    switch (activation) {
+        case Activation::kRelu:
+            return v < 0 ? 0 : v;
+        case Activation::kGelu:
+            return 0.5 * v * std::erfc(-v * std::sqrt(0.5));
+        case Activation::kGeluTanh: {
+            const double two_u = 2 * std::sqrt(M_2_PI) * (v + 0.044715 * v * v * v);
+            return v / (1 + std::exp(-two_u));
+        }
+        case Activation::kSilu:
+            return v / (1 + std::exp(-v));
+        case Activation::kNone:
+            break;
+    }
+    return v;
 }
 
 /// `v` is alpha * sum.

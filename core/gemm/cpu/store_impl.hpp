@@ -13,16 +13,6 @@
 namespace fp6llm {
 namespace {
 
-inline void activate_floats(Activation activation, int64_t count, float* v) noexcept {
-    if (activation == Activation::kRelu) {
-        for (int64_t i = 0; i < count; ++i)
-            v[i] = v[i] < 0 ? 0 : v[i];
-        return;
-    }
-    for (int64_t i = 0; i < count; ++i)
-        v[i] = static_cast<float>(activate(activation, v[i]));
-}
-
 inline void store_sums(const OutputSink& out, const float* sums, int64_t ld, int64_t row,
                        int64_t rows, int64_t token, int64_t tokens) noexcept {
     const bool plain = out.alpha == 1.0f && out.beta == 0.0f && out.bias == nullptr &&
@@ -52,7 +42,7 @@ inline void store_sums(const OutputSink& out, const float* sums, int64_t ld, int
                 for (int64_t i = 0; i < count; ++i)
                     v[i] += bias[i];
             }
-            if (out.activation != Activation::kNone) activate_floats(out.activation, count, v);
+            activate(out.activation, count, v);
             if (out.residual != nullptr) {
                 load_floats(out.residual, out.residual_type, (token + t) * out.ldr + row + r, count,
                             other);
