@@ -69,17 +69,22 @@ bool keeps_promise(Arithmetic arithmetic, const GemmProblem& problem) {
            problem.compute == ComputeType::kF32FastBF16;
 }
 
+/// Tokens that the kernel takes in one block.
+int64_t max_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+    const bool grouped = problem.weight->cpu().scale_mode != ScaleMode::kRow;
+    return grouped && kernel.max_grouped_tokens > 0 ? kernel.max_grouped_tokens : kernel.max_tokens;
+}
+
 /// Rule 3, as a strict weak order.
-bool better(const Candidate& a, const Candidate& b, int64_t tokens) {
+bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
     if (a.kernel->arithmetic != b.kernel->arithmetic) {
         return a.kernel->arithmetic == Arithmetic::kBf16;
     }
-    const bool a_fits = a.kernel->max_tokens >= tokens, b_fits = b.kernel->max_tokens >= tokens;
+    const int64_t a_most = max_tokens(*a.kernel, problem), b_most = max_tokens(*b.kernel, problem);
+    const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
     if (a_fits != b_fits) return a_fits;
-    if (a.kernel->max_tokens != b.kernel->max_tokens) {
-        return (a.kernel->max_tokens < b.kernel->max_tokens) == a_fits;
-    }
+    if (a_most != b_most) return (a_most < b_most) == a_fits;
     return a.kernel->algo < b.kernel->algo;
 }
 
@@ -153,7 +158,7 @@ int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     const int64_t tokens = problem.tokens, sample = round_up(kMinBlockTokens, tile);
     const int64_t bytes = static_cast<int64_t>(kernel.packed_bytes(problem.k(), sample));
     int64_t most = std::max(sample, kPackedBlockBytes / std::max<int64_t>(bytes / sample, 1));
-    most = std::min(most, std::max<int64_t>(kernel.max_tokens, 1));
+    most = std::min(most, std::max<int64_t>(max_tokens(kernel, problem), 1));
     if (most >= tokens) return tokens;
     // Equal blocks rather than full ones and a rest.
     const int64_t even = ceil_div(tokens, ceil_div(tokens, most));
@@ -219,7 +224,7 @@ std::vector<GemmPlan> plan_gemm(const GemmProblem& problem, Isa isa, int threads
     if (!is_offered(problem.compute)) return plans;
     Candidates found = find_candidates(problem, isa);
     std::sort(found.items, found.items + found.count,
-              [&](const Candidate& a, const Candidate& b) { return better(a, b, problem.tokens); });
+              [&](const Candidate& a, const Candidate& b) { return better(a, b, problem); });
     for (int i = 0; i < found.count; ++i) {
         plans.push_back(make_plan(problem, *found.items[i].set, found.items[i].kernel, threads));
     }
@@ -236,7 +241,7 @@ GemmPlan choose_plan(const GemmProblem& problem, int32_t algo, Isa isa, int thre
         const Candidate& candidate = found.items[i];
         const int32_t own = candidate.kernel != nullptr ? candidate.kernel->algo : kAlgoTransposed;
         if (algo != kAlgoDefault && algo != own) continue;
-        if (best == nullptr || better(candidate, *best, problem.tokens)) best = &candidate;
+        if (best == nullptr || better(candidate, *best, problem)) best = &candidate;
     }
     if (best != nullptr) return make_plan(problem, *best->set, best->kernel, threads);
     fail_algo(algo);

@@ -5,9 +5,9 @@ namespace fp6llm {
 namespace {
 
 constexpr CpuGemmKernel kKernels[] = {
-    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 8, true,
+    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, true,
      avx2::packed_bytes, avx2::gemv_pack_tokens, avx2::gemv_scratch_bytes, avx2::gemv_multiply,
-     avx2::kGemvTile},
+     avx2::kGemvTile, /*max_grouped_tokens=*/20},
     {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, false,
      avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
      avx2::kGemmTile},

@@ -213,6 +213,23 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
     }
 }
 
+TEST(Plan, GroupScalesMayMoveTheStepToTheNextKernel) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        const ShapedWeight row = row_weight(swizzle);
+        const ShapedWeight mx(make_spec(DataType::kE3M2, ScaleMode::kMx), 64, 128, swizzle);
+        for (Isa isa : kAllIsas) {
+            for (const GemmPlan& plan : kernel_plans(problem_of(mx, 1), isa)) {
+                const CpuGemmKernel& kernel = *plan.kernel;
+                if (kernel.max_grouped_tokens <= kernel.max_tokens) continue;
+                const int64_t tokens = kernel.max_grouped_tokens;
+                EXPECT_EQ(kernel_plans(problem_of(mx, tokens), isa)[0].kernel, &kernel);
+                EXPECT_NE(kernel_plans(problem_of(row, tokens), isa)[0].kernel, &kernel);
+                EXPECT_NE(kernel_plans(problem_of(mx, tokens + 1), isa)[0].kernel, &kernel);
+            }
+        }
+    }
+}
+
 TEST(Plan, GroupsThatCutTilesGoToKernelsThatReadThem) {
     for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
         for (int64_t group : {24, 40, 72}) {
