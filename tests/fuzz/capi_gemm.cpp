@@ -37,7 +37,9 @@ void compare(const uint8_t* ours, const uint8_t* reference, int32_t type, int64_
             const int64_t at = (column * ldc + row) * element;
             const double a = load(ours + at, type), b = load(reference + at, type);
             if (a == b) continue;
-            require(std::fabs(a - b) <= bound + output_rounding(type) * std::fabs(b));
+            const bool close = std::fabs(a - b) <= bound + output_rounding(type) * std::fabs(b);
+            if (!close) std::fprintf(stderr, "%g, reference %g, bound %g\n", a, b, bound);
+            require(close);
         }
     }
 }
@@ -95,7 +97,8 @@ void Session::gemm_call() {
     const int32_t algo =
         choices_.rarely(64) ? static_cast<int32_t>(choices_.below(48)) - 4 : FP6LLM_ALGO_DEFAULT;
 
-    wrong = wrong || sizes_wrong || b.wrong || c.wrong;
+    const bool reads_b = m != 0 && k != 0 && alpha != 0;
+    wrong = wrong || sizes_wrong || b.wrong || (b.misaligned && reads_b) || c.wrong || c.misaligned;
     const auto handle = this->handle(wrong);
     const auto weight = pointer(live->weight, true, wrong);
     const auto* alpha_at = pointer(&alpha, true, wrong);
@@ -154,14 +157,14 @@ void Session::linear_call() {
     if (choices_.rarely(128)) {
         epilogue.bias = bias.data();
         epilogue.biasType = bias.type;
-        epilogue_wrong = epilogue_wrong || bias.wrong;
+        epilogue_wrong = epilogue_wrong || bias.wrong || bias.misaligned;
     }
     const int64_t residual_kind = choices_.below(3);
     if (residual_kind == 1) {
         epilogue.residual = residual.data();
         epilogue.residualType = residual.type;
         epilogue.ldr = residual.ld;
-        epilogue_wrong = epilogue_wrong || residual.wrong;
+        epilogue_wrong = epilogue_wrong || residual.wrong || residual.misaligned;
     } else if (residual_kind == 2) {
         epilogue.residual = y.data();
         epilogue.residualType = y.type;
@@ -171,7 +174,8 @@ void Session::linear_call() {
     const bool with_epilogue = choices_.rarely(160);
     // An empty problem may accept what it never looks at.
     const bool empty = tokens == 0 || live->rows == 0;
-    wrong = sizes_wrong || x.wrong || y.wrong || (with_epilogue && epilogue_wrong && !empty);
+    wrong = sizes_wrong || x.wrong || (x.misaligned && !empty) || y.wrong || y.misaligned ||
+            (with_epilogue && epilogue_wrong && !empty);
     const auto handle = this->handle(wrong);
     const auto weight = pointer(live->weight, true, wrong);
     const auto before = y.memory.copy();
@@ -216,7 +220,8 @@ void Session::grouped_call() {
     Matrix c = matrix(n, m, sizes_wrong);
     fill(b, true);
     const float alpha = 1, beta = choices_.one_of({0.0f, 1.0f});
-    wrong = wrong || sizes_wrong || b.wrong || c.wrong;
+    wrong = wrong || sizes_wrong || b.wrong || c.wrong ||
+            (end > 0 && m > 0 && k > 0 && (b.misaligned || c.misaligned));
     const auto handle = this->handle(wrong);
     const auto before = c.memory.copy();
     if (!succeeded(fp6llmGemmGroupedEx(handle, groups, FP6LLM_OP_T, FP6LLM_OP_N, m, n, k,

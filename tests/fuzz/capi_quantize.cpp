@@ -19,7 +19,7 @@ void Session::quantize_call() {
     stats.format = -1;
     const bool empty = code_bytes == 0;
 
-    wrong = wrong || sizes_wrong || w.wrong;
+    wrong = wrong || sizes_wrong || w.wrong || w.misaligned;
     const auto handle = this->handle(wrong);
     auto* w_data = pointer(w.data(), !empty, wrong);
     auto* code_data = pointer(codes.data(), !empty, wrong);
@@ -50,7 +50,7 @@ void Session::dequantize_call() {
         scales.data()[i] = choices_.byte();
     const Matrix w = matrix(rows, cols, sizes_wrong);
 
-    wrong = wrong || sizes_wrong || w.wrong;
+    wrong = wrong || sizes_wrong || w.wrong || w.misaligned;
     const auto handle = this->handle(wrong);
     const auto* code_data = pointer(codes.data(), code_bytes != 0, wrong);
     const auto before = w.memory.copy();

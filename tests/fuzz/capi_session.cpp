@@ -87,16 +87,16 @@ void Session::step() {
     fail_allocation_after(0);
 }
 
-bool Session::succeeded(fp6llmStatus_t status, bool wrong) {
+bool Session::succeeded(fp6llmStatus_t status, bool wrong, const char* file, int line) {
     switch (status) {
         case FP6LLM_STATUS_SUCCESS:
-            require(!wrong);
+            require(!wrong, file, line);
             return true;
         case FP6LLM_STATUS_ALLOC_FAILED:
-            require(allocation_fails_);
+            require(allocation_fails_, file, line);
             break;
         case FP6LLM_STATUS_EXECUTION_FAILED:
-            require(executor_skips_);
+            require(executor_skips_, file, line);
             break;
         case FP6LLM_STATUS_NOT_INITIALIZED:
         case FP6LLM_STATUS_INVALID_VALUE:
@@ -104,7 +104,7 @@ bool Session::succeeded(fp6llmStatus_t status, bool wrong) {
         case FP6LLM_STATUS_NOT_SUPPORTED:
             break;
         default:
-            require(false);
+            require(false, file, line);
     }
     size_t needed = 0;
     require(fp6llmGetLastErrorString(nullptr, 0, &needed) == FP6LLM_STATUS_SUCCESS && needed > 1);
@@ -175,7 +175,7 @@ Matrix Session::matrix(int64_t vectors, int64_t length, bool sizes_wrong) {
     const bool empty = sizes_wrong || wrong || vectors == 0 || length == 0;
     const size_t elements = empty ? 0 : static_cast<size_t>((vectors - 1) * ld + length);
     const bool off_by_one = !empty && choices_.rarely(2);
-    return {type, ld, wrong || off_by_one, GuardedBuffer(elements * element, off_by_one)};
+    return {type, ld, wrong, off_by_one, GuardedBuffer(elements * element, off_by_one)};
 }
 
 void Session::fill(const Matrix& matrix, bool tame) {

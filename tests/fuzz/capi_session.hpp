@@ -37,7 +37,8 @@ struct Config {
 struct Matrix {
     int32_t type;
     int64_t ld;
-    bool wrong;
+    bool wrong;       ///< type or ld
+    bool misaligned;  ///< which only a call that looks at elements minds
     GuardedBuffer memory;
     void* data() const { return memory.data(); }
 };
@@ -64,7 +65,8 @@ class Session {
     LiveWeight* some_weight();
     void keep(LiveWeight weight);
     /// Checks a status; `wrong` arguments must fail, and nothing but a refusal may.
-    bool succeeded(fp6llmStatus_t status, bool wrong);
+    bool succeeded(fp6llmStatus_t status, bool wrong, const char* file = __builtin_FILE(),
+                   int line = __builtin_LINE());
     fp6llmHandle_t handle(bool& wrong);
     /// A pointer, or rarely NULL, which is wrong where `needed`.
     template <typename T>

@@ -31,7 +31,7 @@ void Session::create_from_floats() {
     const Matrix w = matrix(rows, cols, sizes_wrong);
     const bool tame = !choices_.rarely(16);
     fill(w, tame);
-    wrong = wrong || sizes_wrong || w.wrong;
+    wrong = wrong || sizes_wrong || w.wrong || w.misaligned;
     const auto handle = this->handle(wrong);
     const void* data = pointer(w.data(), rows != 0 && cols != 0, wrong);
     fp6llmWeight_t weight = nullptr;
@@ -54,8 +54,8 @@ void Session::create_from_codes() {
     const GuardedBuffer codes(code_bytes), scales(scale_bytes, off_by_one);
     for (size_t i = 0; i < code_bytes; ++i)
         codes.data()[i] = static_cast<uint8_t>(i * 101 + 7);
-    const bool tame = !choices_.rarely(32);
-    if (!sizes_wrong && tame && !off_by_one) {
+    const bool tame = !choices_.rarely(32) && !off_by_one;
+    if (!sizes_wrong && tame) {
         fp6llmQuantConfig_t known{};  // a shorter struct's missing fields are 0
         std::memcpy(&known, config.get(), std::min(sizeof known, config.get()->structSize));
         fill_scales(known, scales, choices_.byte());

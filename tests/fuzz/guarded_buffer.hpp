@@ -3,15 +3,24 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "fp6llm/fp6llm.h"
+
 namespace fp6llm::fuzz {
 
-/// Ends the run as a finding.
-inline void require(bool condition) {
-    if (!condition) std::abort();
+/// Ends the run as a finding, naming the caller's line.
+inline void require(bool condition, const char* file = __builtin_FILE(),
+                    int line = __builtin_LINE()) {
+    if (condition) return;
+    char detail[512] = "";
+    fp6llmGetLastErrorString(detail, sizeof detail, nullptr);
+    std::fprintf(stderr, "%s:%d: what must hold does not; last error text: %s\n", file, line,
+                 detail);
+    std::abort();
 }
 
 class GuardedBuffer {
