@@ -217,7 +217,8 @@ FP6LLM_INLINE void process_block(const Grid& grid, const typename Element::Raw* 
         const I32 bits = bit_cast<I32>(x);
         const Rounded rounded = round_to_grid<kRounding>(grid, x / scale);
         if constexpr (kTask != Task::kMeasure) {
-            const U32 sign = bit_cast<U32>(bits & kSignBit & (x == x));
+            const I32 not_nan = (bits & kMagnitude) <= kInf;
+            const U32 sign = bit_cast<U32>(bits & kSignBit & not_nan);
             out[i] = rounded.code | bit_cast<I32>(sign >> grid.sign_shift);
         }
         if constexpr (kTask != Task::kEncode) {
