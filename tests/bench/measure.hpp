@@ -1,0 +1,37 @@
+// Interleaved timing: contenders take turns in rotated order, so that what a busy machine does to
+// one it does to all, and ratios hold where absolute times do not.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace fp6llm::bench {
+
+enum class Kind { kFp6, kStream, kOpenBlas, kPeak };
+const char* kind_name(Kind kind) noexcept;
+
+struct Contender {
+    Kind kind;
+    std::string name;
+    std::string detail;  ///< kernel or release
+    double bytes;        ///< weight bytes that a call reads
+    double flops;        ///< floating-point operations of a call
+    double error;        ///< largest error / rms, measured before any timing
+    std::function<void(int64_t call)>
+        run;                        ///< the number of the call chooses the copy of the weights
+    std::vector<double> samples{};  ///< milliseconds per call, one per round
+};
+
+double median(std::vector<double> values);
+/// Half the range between the quartiles, relative to the median.
+double spread(std::vector<double> values);
+/// Median over the rounds of other / own: above 1 where own is faster.
+double speed_ratio(const Contender& own, const Contender& other);
+
+/// Fills the samples. In each round a contender pauses, makes one call that is not timed, and is
+/// timed over enough calls to take some 20 ms.
+void measure(std::vector<Contender>& contenders, int rounds, double seconds);
+
+}  // namespace fp6llm::bench

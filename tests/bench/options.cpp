@@ -1,0 +1,201 @@
+// See options.hpp.
+#include "tests/bench/options.hpp"
+
+#include <cstdlib>
+#include <sstream>
+#include <stdexcept>
+
+namespace fp6llm::bench {
+namespace {
+
+struct ShapeSet {
+    const char* name;
+    std::vector<Shape> shapes;
+};
+
+// Fused QKV, attention output, gate+up, down; the rest as named.
+const std::vector<ShapeSet>& shape_sets() {
+    static const std::vector<ShapeSet> sets{
+        {"llama3-8b", {{6144, 4096}, {4096, 4096}, {28672, 4096}, {4096, 14336}}},
+        {"llama2-7b", {{12288, 4096}, {4096, 4096}, {22016, 4096}, {4096, 11008}}},
+        {"llama-70b", {{10240, 8192}, {8192, 8192}, {57344, 8192}, {8192, 28672}}},
+        {"llama-65b", {{24576, 8192}, {8192, 8192}, {22016, 8192}, {8192, 22016}}},
+        {"opt-30b", {{21504, 7168}, {7168, 7168}, {28672, 7168}, {7168, 28672}}},
+        {"qwen2.5-32b", {{7168, 5120}, {55296, 5120}, {5120, 27648}}},
+        {"smollm2", {{576, 576}, {1536, 576}, {576, 1536}}},
+        {"awkward", {{5120, 13824}, {151936, 896}}},
+        {"quick", {{4096, 4096}, {576, 1536}}},
+    };
+    return sets;
+}
+
+std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> parts;
+    std::istringstream in(list);
+    for (std::string part; std::getline(in, part, ',');) {
+        if (!part.empty()) parts.push_back(part);
+    }
+    if (parts.empty()) throw std::runtime_error("an empty list");
+    return parts;
+}
+
+int64_t positive(const std::string& text) {
+    char* end = nullptr;
+    const long long value = std::strtoll(text.c_str(), &end, 10);
+    if (*end != '\0' || value < 1 || value > (1 << 28)) {
+        throw std::runtime_error("'" + text + "' is not a positive number");
+    }
+    return value;
+}
+
+std::vector<Shape> parse_shapes(const std::string& list) {
+    std::vector<Shape> shapes;
+    for (const std::string& part : split(list)) {
+        bool known = false;
+        for (const ShapeSet& set : shape_sets()) {
+            if (part != set.name) continue;
+            shapes.insert(shapes.end(), set.shapes.begin(), set.shapes.end());
+            known = true;
+        }
+        if (known) continue;
+        const size_t x = part.find('x');
+        if (x == std::string::npos) throw std::runtime_error("no shapes named '" + part + "'");
+        shapes.push_back({positive(part.substr(0, x)), positive(part.substr(x + 1))});
+    }
+    return shapes;
+}
+
+Format parse_format(const std::string& name) {
+    Format format{name, FP6LLM_QUANT_CONFIG_INIT};
+    const size_t dash = name.find('-');
+    const std::string type = name.substr(0, dash);
+    const std::string scale = dash == std::string::npos ? "" : name.substr(dash + 1);
+    bool known = false;
+    const struct {
+        const char* name;
+        fp6llmDataType_t type;
+    } types[] = {{"e3m2", FP6LLM_R_6F_E3M2},
+                 {"e2m3", FP6LLM_R_6F_E2M3},
+                 {"e2m2", FP6LLM_R_5F_E2M2},
+                 {"e3m1", FP6LLM_R_5F_E3M1},
+                 {"e2m1", FP6LLM_R_4F_E2M1}};
+    for (const auto& row : types) {
+        if (type != row.name) continue;
+        format.config.format = row.type;
+        known = true;
+    }
+    if (scale == "mx") {
+        format.config.scaleMode = FP6LLM_SCALE_MX;
+    } else if (scale.size() > 1 && scale[0] == 'g') {
+        format.config.scaleMode = FP6LLM_SCALE_GROUP;
+        format.config.groupSize = static_cast<int32_t>(positive(scale.substr(1)));
+    } else if (scale != "row") {
+        known = false;
+    }
+    if (!known) throw std::runtime_error("no format named '" + name + "'");
+    return format;
+}
+
+Compute parse_compute(const std::string& name) {
+    // Tolerances: rounding of fp32 sums; of activations to 8, 11, 8 (int8: of a group's largest), 3
+    // and 15 bits. An error is that of a sum of roundings, over the rms of such a sum.
+    const Compute known[] = {{"32f", FP6LLM_COMPUTE_32F, 1e-5},
+                             {"16f", FP6LLM_COMPUTE_32F_FAST_16F, 4e-3},
+                             {"16bf", FP6LLM_COMPUTE_32F_FAST_16BF, 3e-2},
+                             {"8i", FP6LLM_COMPUTE_32F_FAST_8I, 1e-1},
+                             {"8f", FP6LLM_COMPUTE_32F_FAST_8F, 5e-1},
+                             {"16i", FP6LLM_COMPUTE_32F_FAST_16I, 1e-3}};
+    for (const Compute& compute : known) {
+        if (compute.name == name) return compute;
+    }
+    throw std::runtime_error("no compute type named '" + name + "'");
+}
+
+template <typename T>
+std::vector<T> parse_list(const std::string& list, T (*parse)(const std::string&)) {
+    std::vector<T> values;
+    for (const std::string& part : split(list))
+        values.push_back(parse(part));
+    return values;
+}
+
+int parse_threads(const std::string& text) {
+    return text == "all" ? 0 : static_cast<int>(positive(text));
+}
+
+}  // namespace
+
+const char* usage() noexcept {
+    return "usage: fp6llm_bench [OPTION...]\n"
+           "  --quick            two shapes, two formats, M = 1, 16, 64, fewer rounds\n"
+           "  --json FILE        results with the machine's identity and raw samples\n"
+           "  --shapes LIST      of llama3-8b, llama2-7b, llama-70b, llama-65b, opt-30b, "
+           "qwen2.5-32b,\n"
+           "                     smollm2, awkward, quick, OCxIC (default llama3-8b,smollm2)\n"
+           "  --m LIST           tokens (default 1,4,16,64,512)\n"
+           "  --formats LIST     e3m2, e2m3, e2m2, e3m1, e2m1 with -row, -gN or -mx\n"
+           "                     (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx)\n"
+           "  --compute LIST     32f, 16f, 16bf, 8i, 8f, 16i; what is not supported is left out\n"
+           "                     (default 32f,16bf)\n"
+           "  --threads LIST     numbers or all (default 1,all)\n"
+           "  --rounds N         turns each contender gets (default 9)\n"
+           "  --only gemm|quantize\n"
+           "  --openblas best|environment   whether to look for its best kernels (default) or to "
+           "take\n"
+           "                     those that OPENBLAS_CORETYPE names\n";
+}
+
+Options parse_options(int argc, char** argv) {
+    std::string shapes = "llama3-8b,smollm2", tokens = "1,4,16,64,512";
+    std::string formats = "e3m2-row,e2m3-row,e2m3-g128,e2m3-mx", computes = "32f,16bf";
+    std::string threads = "1,all";
+    Options options;
+    for (int i = 1; i < argc; ++i) {
+        const std::string name = argv[i];
+        if (name == "--help" || name == "-h") {
+            options.help = true;
+            return options;
+        }
+        if (name == "--quick") {
+            shapes = "quick";
+            tokens = "1,16,64";
+            formats = "e3m2-row,e2m3-mx";
+            options.rounds = 5;
+            continue;
+        }
+        if (i + 1 == argc) throw std::runtime_error(name + " needs a value, or is no option");
+        const std::string value = argv[++i];
+        if (name == "--json")
+            options.json = value;
+        else if (name == "--shapes")
+            shapes = value;
+        else if (name == "--m")
+            tokens = value;
+        else if (name == "--formats")
+            formats = value;
+        else if (name == "--compute")
+            computes = value;
+        else if (name == "--threads")
+            threads = value;
+        else if (name == "--rounds")
+            options.rounds = static_cast<int>(positive(value));
+        else if (name == "--only" && value == "gemm")
+            options.quantize = false;
+        else if (name == "--only" && value == "quantize")
+            options.gemm = false;
+        else if (name == "--openblas" && value == "best")
+            options.blas_core = examples::BlasCore::kBest;
+        else if (name == "--openblas" && value == "environment")
+            options.blas_core = examples::BlasCore::kEnvironment;
+        else
+            throw std::runtime_error("unknown option: " + name + " " + value);
+    }
+    options.shapes = parse_shapes(shapes);
+    options.tokens = parse_list(tokens, positive);
+    options.formats = parse_list(formats, parse_format);
+    options.computes = parse_list(computes, parse_compute);
+    options.threads = parse_list(threads, parse_threads);
+    return options;
+}
+
+}  // namespace fp6llm::bench

@@ -1,0 +1,105 @@
+// See weights.hpp.
+#include "tests/bench/weights.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace fp6llm::bench {
+namespace {
+
+constexpr int64_t kCheckedRows = 67;
+constexpr int64_t kCheckedTokens = 5;
+
+// First, last and evenly between.
+int64_t spread_index(int64_t i, int64_t count, int64_t of) {
+    return i * (of - 1) / std::max<int64_t>(1, count - 1);
+}
+
+std::vector<int64_t> spread_rows(int64_t rows) {
+    std::vector<int64_t> picked;
+    const int64_t count = std::min(kCheckedRows, rows);
+    for (int64_t i = 0; i < count; ++i)
+        picked.push_back(spread_index(i, count, rows));
+    return picked;
+}
+
+}  // namespace
+
+double product_error(const CheckedRows& checked, int64_t cols, const std::vector<float>& x,
+                     const float* y, int64_t tokens, int64_t outputs) {
+    for (int64_t i = 0; i < tokens * outputs; ++i) {
+        if (std::isnan(y[i])) return std::numeric_limits<double>::infinity();
+    }
+    double largest = 0, squares = 0;
+    const int64_t count = std::min(kCheckedTokens, tokens);
+    for (size_t r = 0; r < checked.rows.size(); ++r) {
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t token = spread_index(i, count, tokens);
+            double exact = 0;
+            for (int64_t c = 0; c < cols; ++c) {
+                exact += checked.values[r * static_cast<size_t>(cols) + static_cast<size_t>(c)] *
+                         x[static_cast<size_t>(token * cols + c)];
+            }
+            largest = std::max(largest, std::fabs(exact - y[token * outputs + checked.rows[r]]));
+            squares += exact * exact;
+        }
+    }
+    return largest / std::sqrt(squares / static_cast<double>(checked.rows.size()) /
+                               static_cast<double>(count));
+}
+
+CheckedRows check_rows(const Shape& shape, const std::vector<float>& w) {
+    CheckedRows checked{spread_rows(shape.rows), {}};
+    for (const int64_t row : checked.rows) {
+        const auto from = w.begin() + row * shape.cols;
+        checked.values.insert(checked.values.end(), from, from + shape.cols);
+    }
+    return checked;
+}
+
+Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Shape& shape,
+                                  const std::vector<float>& w, size_t total, CheckedRows& checked,
+                                  double& bits) {
+    const QuantSizes sizes = quant_sizes(format.config, shape.rows, shape.cols);
+    std::vector<uint8_t> codes(sizes.code_bytes);
+    std::vector<float> scales((sizes.scale_bytes + 3) / 4);
+    handle.quantize<float>(format.config, shape.rows, shape.cols,
+                           Span<const float>(w.data(), w.size()), codes, scales.data());
+    bits = 8.0 * static_cast<double>(sizes.code_bytes + sizes.scale_bytes) /
+           static_cast<double>(w.size());
+
+    // What a checked row stands for, dequantized alone.
+    checked.rows = spread_rows(shape.rows);
+    std::vector<float> values(static_cast<size_t>(shape.cols));
+    const size_t row_bytes = sizes.code_bytes / static_cast<size_t>(shape.rows);
+    const size_t row_scale_bytes = sizes.scale_bytes / static_cast<size_t>(shape.rows);
+    for (const int64_t row : checked.rows) {
+        const auto index = static_cast<size_t>(row);
+        check(fp6llmDequantize(
+            handle.get(), &format.config, 1, shape.cols, codes.data() + index * row_bytes,
+            reinterpret_cast<const uint8_t*>(scales.data()) + index * row_scale_bytes,
+            values.data(), FP6LLM_R_32F, shape.cols));
+        checked.values.insert(checked.values.end(), values.begin(), values.end());
+    }
+
+    size_t bytes = 0;
+    check(fp6llmWeightGetBlobSize(handle.get(), &format.config, shape.rows, shape.cols, &bytes));
+    // One copy only to get memory that is aligned as a blob must be.
+    const std::vector<uint8_t> nothing(bytes);
+    const Copies blob(nothing.data(), bytes, 1);
+    check(fp6llmWeightPackBlob(handle.get(), &format.config, shape.rows, shape.cols, codes.data(),
+                               scales.data(), const_cast<uint8_t*>(blob.copy(0)), bytes));
+    return Copies(blob.copy(0), bytes, total);
+}
+
+PackedWeights::PackedWeights(Handle& handle, const Format& format, const Shape& shape,
+                             const std::vector<float>& w, size_t total)
+    : copies_(make_copies(handle, format, shape, w, total, checked_, bits_)) {
+    for (int64_t i = 0; i < copies_.count(); ++i) {
+        views_.push_back(
+            Weight::view(handle, Span<const uint8_t>(copies_.copy(i), copies_.bytes())));
+    }
+}
+
+}  // namespace fp6llm::bench

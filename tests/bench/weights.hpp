@@ -1,0 +1,49 @@
+// One matrix as its contenders hold it: fp32 for OpenBLAS, and packed by libfp6llm in a format,
+// each in cold copies; with the rows that results are checked on.
+#pragma once
+
+#include "fp6llm/fp6llm.hpp"
+#include "tests/bench/matrices.hpp"
+#include "tests/bench/options.hpp"
+
+namespace fp6llm::bench {
+
+/// Rows of a matrix, spread over all of it, to check results on.
+struct CheckedRows {
+    std::vector<int64_t> rows;
+    std::vector<double> values;  ///< [rows.size(), cols]: the weights that the results must be of
+};
+
+/// Largest |y - exact| / rms(exact) over the checked rows and a few tokens of Y [tokens, outputs],
+/// with exact sums in fp64; infinity if any element of Y is NaN, as a poisoned one is.
+double product_error(const CheckedRows& checked, int64_t cols, const std::vector<float>& x,
+                     const float* y, int64_t tokens, int64_t outputs);
+
+/// The rows of W [shape] themselves.
+CheckedRows check_rows(const Shape& shape, const std::vector<float>& w);
+
+/// A weight in one format: `total` bytes of blobs, and a view of each.
+class PackedWeights {
+  public:
+    PackedWeights(Handle& handle, const Format& format, const Shape& shape,
+                  const std::vector<float>& w, size_t total);
+
+    const CheckedRows& checked() const noexcept { return checked_; }
+    const Copies& copies() const noexcept { return copies_; }
+    fp6llmWeight_t weight(int64_t call) const noexcept {
+        return views_[static_cast<size_t>(call % copies_.count())].get();
+    }
+    double bits_per_weight() const noexcept { return bits_; }
+
+  private:
+    static Copies make_copies(Handle& handle, const Format& format, const Shape& shape,
+                              const std::vector<float>& w, size_t total, CheckedRows& checked,
+                              double& bits);
+
+    CheckedRows checked_;
+    double bits_ = 0;
+    Copies copies_;
+    std::vector<Weight> views_;
+};
+
+}  // namespace fp6llm::bench
