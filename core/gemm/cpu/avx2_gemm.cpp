@@ -28,17 +28,24 @@ struct GroupCursor {
     }
 };
 
-/// out[k][16] = apply(placed weights, scale_at(group)) of columns [k0, k0 + count).
-template <class Tile, class ScaleAt, class Apply>
+/// out[k][16] = apply(placed weights, what load_scale(group, to) stored) of columns [k0, k0 +
+/// count).
+template <class Tile, class LoadScale, class Apply>
 FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t panel, int64_t k0,
-                                       int64_t count, float* out, ScaleAt scale_at, Apply apply) {
+                                       int64_t count, float* out, LoadScale load_scale,
+                                       Apply apply) {
     const uint8_t* tile = weight.tiles + (panel * weight.k_tiles + k0 / kTileCols) * kTileBytes;
     GroupCursor cursor(weight, k0);
+    alignas(32) float scales[2][16];  // not in registers: decoding needs those
     for (int64_t k = k0; k < k0 + count;
          k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
         for (int line = 0; line < kTileBytes; line += 64)
             _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
-        const auto first = scale_at(cursor.at(k)), second = scale_at(cursor.at(k + 8));
+        const int64_t group = cursor.at(k), next = cursor.at(k + 8);
+        const bool two = next != group;
+        load_scale(group, scales[0]);
+        if (two) load_scale(next, scales[1]);
+        const float *first = scales[0], *second = scales[two ? 1 : 0];
         Tile::decode(tile, [&](int column, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
             store_values(out + column * 16, apply(placed, column < 8 ? first : second));
         });
@@ -50,15 +57,19 @@ template <class Tile>
 void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_t panel, int64_t k0,
                   int64_t count, float* out) {
     if (weight.scale_mode == ScaleMode::kRow) {
-        decode_columns<Tile>(
-            weight, panel, k0, count, out, [](int64_t) FP6LLM_AVX2_INLINE_LAMBDA { return 0; },
-            [](Floats placed, int) FP6LLM_AVX2_INLINE_LAMBDA { return placed; });
+        const auto no_scale = [](int64_t, float*) FP6LLM_AVX2_INLINE_LAMBDA {};
+        const auto keep = [](Floats placed, const float*)
+                              FP6LLM_AVX2_INLINE_LAMBDA { return placed; };
+        decode_columns<Tile>(weight, panel, k0, count, out, no_scale, keep);
     } else {
-        decode_columns<Tile>(
-            weight, panel, k0, count, out,
-            [&](int64_t group) FP6LLM_AVX2_INLINE_LAMBDA { return scales.at(group); },
-            [](Floats placed, Floats scale)
-                FP6LLM_AVX2_INLINE_LAMBDA { return multiply(placed, scale); });
+        const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
+            store_values(to, scales.at(group));
+        };
+        const auto apply = [](Floats placed, const float* scale) FP6LLM_AVX2_INLINE_LAMBDA {
+            // Not a multiplication: those are slow for subnormals on Zen 3, FMAs are not.
+            return multiply_add(placed, load_values(scale), zero_floats());
+        };
+        decode_columns<Tile>(weight, panel, k0, count, out, load_scale, apply);
     }
 }
 
@@ -137,15 +148,15 @@ template <class Tile>
 void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                    float* out) {
     const Floats up = all_floats(exp2_float(-Tile::kPlacedExponent));
-    decode_columns<Tile>(
-        weight, panel, k0, count, out,
-        [&](int64_t group) FP6LLM_AVX2_INLINE_LAMBDA {
-            const int64_t at = (panel * weight.groups + group) * 16;
-            return weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
-                                                       : load_values(weight.scales + at);
-        },
-        [&](Floats placed, Floats scale)
-            FP6LLM_AVX2_INLINE_LAMBDA { return multiply(multiply(placed, up), scale); });
+    const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
+        const int64_t at = (panel * weight.groups + group) * 16;
+        store_values(to, weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
+                                                             : load_values(weight.scales + at));
+    };
+    const auto apply = [&](Floats placed, const float* scale) FP6LLM_AVX2_INLINE_LAMBDA {
+        return multiply(multiply(placed, up), load_values(scale));
+    };
+    decode_columns<Tile>(weight, panel, k0, count, out, load_scale, apply);
 }
 
 }  // namespace
