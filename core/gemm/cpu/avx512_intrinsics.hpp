@@ -9,7 +9,7 @@
 #define FP6LLM_AVX512_INLINE static inline
 #define FP6LLM_AVX512_INLINE_LAMBDA
 #define FP6LLM_AVX512_UNROLL
-#define FP6LLM_AVX512_FENCE
+#define FP6LLM_AVX512_LAUNDER(pointer)
 #else
 // gcc 12 takes the undefined operand inside its own intrinsics for a mistake (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
@@ -23,6 +23,7 @@
 #define FP6LLM_AVX512_INLINE static inline __attribute__((always_inline))
 #define FP6LLM_AVX512_INLINE_LAMBDA __attribute__((always_inline))
 #define FP6LLM_AVX512_UNROLL _Pragma("GCC unroll 16")
-// Keeps the compiler from decoding two tiles at a time, which costs more registers than there are.
-#define FP6LLM_AVX512_FENCE asm volatile("" ::: "memory")
+// Hides from the compiler that two pointers are equal, lest it keep what both point to in
+// registers.
+#define FP6LLM_AVX512_LAUNDER(pointer) asm("" : "+r"(pointer))
 #endif

@@ -108,15 +108,18 @@ void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* pac
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p)
             clear(sums[p]);
-        for (int64_t i = 0; i < count; ++i) {
+        int64_t i = 0;
+        do {  // groups are not empty; a loop that may be costs gcc registers
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
                 multiply_tile<Ops>(table, tiles[p], x, sums[p]);
                 tiles[p] += kTileBytes;
-                FP6LLM_AVX512_FENCE;
+                if (p + 1 < kPanels) {
+                    FP6LLM_AVX512_LAUNDER(x);
+                }
             }
             x += kTileSteps * kTokens;
-        }
+        } while (++i < count);
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p)
             add_scaled(sums[p], load_scales(weight, panel + p, group), out + p * kLanes, kLd);
@@ -203,8 +206,9 @@ void multiply_scratch(const ScratchBlock& block, const void* packed, float* out)
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p)
             clear(sums[p]);
-        // Segments are multiples of 8 columns, so of kSets <= 4 steps.
-        for (int64_t n = Ops::steps(stop - k) / kSets; n > 0; --n) {
+        // Parts of groups are multiples of 8 columns, so of kSets <= 4 steps.
+        int64_t n = Ops::steps(stop - k) / kSets;
+        do {
             FP6LLM_AVX512_UNROLL
             for (int s = 0; s < kSets; ++s, w += kPanels * kLanes, x += kTokens) {
                 __m512i weights[kPanels];
@@ -220,7 +224,7 @@ void multiply_scratch(const ScratchBlock& block, const void* packed, float* out)
                     }
                 }
             }
-        }
+        } while (--n > 0);
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
             add_scaled(sums[p], load_scales(*block.weight, block.panel + p, group),
