@@ -338,6 +338,21 @@ TEST_F(Avx2Kernel, SmallScalesBesideLargeOnesOfZeros) {
     });
 }
 
+// The same for activations: the token's power of two follows the largest, which meets zeros only.
+TEST_F(Avx2Kernel, SmallActivationsBesideLargeOnesOverZeros) {
+    for_each_kernel([](const CpuGemmKernel& kernel) {
+        for (TileFamily family : kFamilies) {
+            TestWeight weight(family, ScaleMode::kRow, 0, 1, 64, 22);
+            Tokens x(3, 64, 23);
+            for (int64_t r = 0; r < 16; ++r)
+                weight.set_code(r, 5, 0);
+            for (int64_t t = 0; t < 3; ++t)
+                x.at(t, 5) = 0x1p80f;
+            expect_close(run(kernel, weight.view(), x.source(), 3), weight, x, 3);
+        }
+    });
+}
+
 TEST_F(Avx2Kernel, PropagatesInfinityAndNan) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         TestWeight weight(TileFamily::kE3M2, ScaleMode::kRow, 0, 1, 48, 14);
