@@ -26,6 +26,7 @@ struct Options {
     const char* model = nullptr;
     int threads = 0;
     bool each_layer = false;
+    bool help = false;
 };
 
 // Overwrites one line on a terminal; silent elsewhere.
@@ -185,32 +186,43 @@ int run(const Options& options) {
     return 0;
 }
 
+constexpr const char* kUsage =
+    "usage: smollm2_demo MODEL.gguf [OPTION...]\n"
+    "  --threads N     CPU threads, 1 to 64 (default: as many as this process may use)\n"
+    "  --each-layer    a line for each layer instead of each kind of layer\n";
+
+// False if the arguments make no sense.
 bool parse(int argc, char** argv, Options& options) {
     for (int i = 1; i < argc; ++i) {
-        if (std::strcmp(argv[i], "--each-layer") == 0) {
+        if (std::strcmp(argv[i], "--help") == 0) {
+            options.help = true;
+        } else if (std::strcmp(argv[i], "--each-layer") == 0) {
             options.each_layer = true;
         } else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
             options.threads = std::atoi(argv[++i]);
+            if (options.threads < 1) return false;
         } else if (argv[i][0] != '-' && !options.model) {
             options.model = argv[i];
         } else {
             return false;
         }
     }
-    return options.model != nullptr;
+    return options.help || options.model;
 }
 
 }  // namespace
 }  // namespace fp6llm::examples
 
 int main(int argc, char** argv) {
-    fp6llm::examples::Options options;
-    if (!fp6llm::examples::parse(argc, argv, options)) {
-        std::fprintf(stderr, "usage: %s MODEL.gguf [--threads N] [--each-layer]\n", argv[0]);
-        return 2;
+    using namespace fp6llm::examples;
+    Options options;
+    const bool valid = parse(argc, argv, options);
+    if (!valid || options.help) {
+        std::fputs(kUsage, valid ? stdout : stderr);
+        return valid ? 0 : 2;
     }
     try {
-        return fp6llm::examples::run(options);
+        return run(options);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
         return 1;
