@@ -1,5 +1,5 @@
-// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512bf16) lowers
-// the choice, for tests; asking for more than there is leaves the best there is.
+// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512bf16)
+// lowers the choice, for tests; asking for more than there is leaves the best there is.
 #pragma once
 
 #include <cstdint>

@@ -33,6 +33,7 @@ class Error : public std::exception {
 };
 
 /// Throws Error with a printf-formatted message.
-[[noreturn]] __attribute__((format(printf, 2, 3))) void fail(Status status, const char* format, ...);
+[[noreturn]] __attribute__((format(printf, 2, 3))) void fail(Status status, const char* format,
+                                                             ...);
 
 }  // namespace fp6llm

@@ -1,5 +1,5 @@
-// IEEE binary16 and bfloat16 <-> binary32, in integer arithmetic: independent of the processor and of
-// the floating-point environment. Round to nearest even; NaN stays NaN (quiet), Inf stays Inf.
+// IEEE binary16 and bfloat16 <-> binary32, in integer arithmetic: independent of the processor and
+// of the floating-point environment. Round to nearest even; NaN stays NaN (quiet), Inf stays Inf.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The floating-point environment that our arithmetic assumes: round to nearest even, denormals kept.
-// Host programs set flush-to-zero or denormals-are-zero (fast-math start-up code, framework
+// The floating-point environment that our arithmetic assumes: round to nearest even, denormals
+// kept. Host programs set flush-to-zero or denormals-are-zero (fast-math start-up code, framework
 // switches), which would silently change codes and break the AVX2 kernels' decoding.
 #pragma once
 

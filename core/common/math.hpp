@@ -8,8 +8,12 @@
 
 namespace fp6llm {
 
-constexpr int64_t ceil_div(int64_t a, int64_t b) noexcept { return a / b + (a % b != 0); }
-constexpr int64_t round_up(int64_t a, int64_t b) noexcept { return ceil_div(a, b) * b; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) noexcept {
+    return a / b + (a % b != 0);
+}
+constexpr int64_t round_up(int64_t a, int64_t b) noexcept {
+    return ceil_div(a, b) * b;
+}
 
 /// a * b for non-negative a, b; throws INVALID_VALUE naming `what` when it does not fit in 62 bits,
 /// which leaves room to add a few such products.

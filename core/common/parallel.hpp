@@ -1,5 +1,5 @@
-// Running a loop on several threads. Work is always split statically by index, so that what a result
-// is never depends on how many threads computed it.
+// Running a loop on several threads. Work is always split statically by index, so that what a
+// result is never depends on how many threads computed it.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +40,8 @@ class SerialExecutor final : public Executor {
   public:
     int concurrency() const noexcept override { return 1; }
     void run(int64_t count, TaskRef task) override {
-        for (int64_t i = 0; i < count; ++i) task(i);
+        for (int64_t i = 0; i < count; ++i)
+            task(i);
     }
 };
 

@@ -1,5 +1,6 @@
 // The library's own thread pool: shared by all handles of the process, made at the first loop that
-// needs it, never at load. The calling thread takes part as thread 0; workers spin for a bounded time
+// needs it, never at load. The calling thread takes part as thread 0; workers spin for a bounded
+// time
 // (<= 100 us) and then sleep on a futex, because longer spins slow everybody else on the machine.
 //
 // - A loop started inside a task, or while another thread's loop holds the workers, runs on its own
