@@ -23,7 +23,6 @@
 #define FP6LLM_AVX512_INLINE static inline __attribute__((always_inline))
 #define FP6LLM_AVX512_INLINE_LAMBDA __attribute__((always_inline))
 #define FP6LLM_AVX512_UNROLL _Pragma("GCC unroll 16")
-// Hides from the compiler that two pointers are equal, lest it keep what both point to in
-// registers.
+// Hides a pointer's value from the compiler, lest it keep in registers what was read through it.
 #define FP6LLM_AVX512_LAUNDER(pointer) asm("" : "+r"(pointer))
 #endif

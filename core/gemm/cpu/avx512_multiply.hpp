@@ -104,6 +104,7 @@ void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* pac
     for (int64_t group = 0, first = 0; first < weight.k_tiles; ++group, first += group_tiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < group_tiles ? rest : group_tiles;
+        FP6LLM_AVX512_LAUNDER(out);  // totals belong in memory: registers are for this group's sums
         Sums<kTokens, kSets> sums[kPanels];
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p)
