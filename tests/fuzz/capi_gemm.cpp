@@ -154,7 +154,8 @@ void Session::linear_call() {
     fp6llmEpilogue_t epilogue = FP6LLM_EPILOGUE_INIT;
     epilogue.activation = static_cast<int32_t>(choices_.below(6));
     bool epilogue_wrong = epilogue.activation > FP6LLM_ACTIVATION_SILU;
-    if (choices_.rarely(128)) {
+    // A bias has no leading dimension that could be refused.
+    if (choices_.rarely(128) && bias.ld >= live->rows) {
         epilogue.bias = bias.data();
         epilogue.biasType = bias.type;
         epilogue_wrong = epilogue_wrong || bias.wrong || bias.misaligned;
