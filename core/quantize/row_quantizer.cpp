@@ -134,6 +134,7 @@ RowQuantizer::RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor&
     : spec_(spec), w_(w), kernels_(kernels.of(w.type)) {
     if (w.cols > 0 && spec.non_finite == NonFinite::kError) require_finite(w, kernels_, executor);
     if (spec.format == DataType::kAuto6) {
+        const FpEnvGuard fp_env;
         const auto error_in = [&](DataType type) {
             return squared_error({spec_, w_, kernels_, *find_format(type)}, executor);
         };

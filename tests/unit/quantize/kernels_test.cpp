@@ -214,6 +214,16 @@ TEST_P(QuantKernelsTest, DecodesWithOneRounding) {
             scales.push_back(tie_bf16 / divisor);
         }
     }
+    // Near the smallest bfloat16: 1.25 * m / 2^149 lies 2^-151 beside a tie, which fp32 cannot
+    // tell.
+    for (const int side : {-1, 1}) {
+        for (int odd = 1; odd < 200; odd += 2) {
+            if ((odd * (1 << 17) + side) % 5 == 0) {
+                scales.push_back(
+                    float_from_bits(static_cast<uint32_t>((odd * (1 << 17) + side) / 5)));
+            }
+        }
+    }
     for (const FormatInfo& format : all_formats()) {
         const int64_t count = 1 << format.bits;
         std::vector<uint8_t> codes(static_cast<size_t>(count));

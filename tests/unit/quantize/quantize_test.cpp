@@ -193,20 +193,45 @@ TEST(Quantize, ResultsDoNotDependOnThreads) {
     }
 }
 
-TEST(Quantize, ResultsDoNotDependOnTheHostsFloatEnvironment) {
 #if defined(__x86_64__)
-    const Matrix w = Matrix(DataType::kF32, 2, 100).fill_gaussian(3, 1e-40f);
-    const Quantized expected = run_quantize(row_spec(), w.view());
-    const unsigned saved = _mm_getcsr();
-    _mm_setcsr(saved | 0x8040 | 0x2000);  // flush to zero, denormals are zero, round down
-    const Quantized other = run_quantize(row_spec(), w.view());
-    const unsigned after = _mm_getcsr();
-    _mm_setcsr(saved);
-    EXPECT_EQ(after & ~0x3Fu, (saved | 0x8040 | 0x2000) & ~0x3Fu) << "the host's own is restored";
-    EXPECT_EQ(other.codes, expected.codes);
-    EXPECT_EQ(other.scales, expected.scales);
-#endif
+/// Flush to zero, denormals are zero, round down: what a host program may have set.
+class HostileFloatEnvironment {
+  public:
+    HostileFloatEnvironment() : saved_(_mm_getcsr()) { _mm_setcsr(saved_ | kHostile); }
+    ~HostileFloatEnvironment() { _mm_setcsr(saved_); }
+    bool intact() const { return (_mm_getcsr() & kHostile) == kHostile; }
+
+  private:
+    static constexpr unsigned kHostile = 0x8040 | 0x2000;
+    unsigned saved_;
+};
+
+TEST(Quantize, ResultsDoNotDependOnTheHostsFloatEnvironment) {
+    SerialExecutor serial;
+    for (const float deviation : {1e-40f, 1.0f}) {
+        const Matrix w = Matrix(DataType::kF32, 2, 100).fill_gaussian(3, deviation);
+        for (const QuantSpec& spec : {row_spec(), row_spec(DataType::kAuto6), mx_spec()}) {
+            const Quantized expected = run_quantize(spec, w.view());
+            std::vector<uint8_t> codes(100);
+            std::vector<uint8_t> scales(expected.scales.size() / 2);
+            Quantized other;
+            {
+                const HostileFloatEnvironment hostile;
+                other = run_quantize(spec, w.view());
+                const RowQuantizer quantizer(spec, w.view(), serial);
+                quantizer.quantize_row(1, codes.data(), scales.data(), nullptr);
+                EXPECT_TRUE(hostile.intact());
+            }
+            EXPECT_EQ(other.format, expected.format);
+            EXPECT_EQ(other.codes, expected.codes);
+            EXPECT_EQ(other.scales, expected.scales);
+            EXPECT_EQ(other.stats.mse, expected.stats.mse);
+            EXPECT_EQ(codes, unpack_row(spec, expected, 1, 100));
+            EXPECT_TRUE(std::equal(scales.rbegin(), scales.rend(), expected.scales.rbegin()));
+        }
+    }
 }
+#endif
 
 TEST(Quantize, ByteCodesEqualPackedCodes) {
     const Matrix w = Matrix(DataType::kF16, 3, 9001).fill_gaussian(6);
@@ -281,6 +306,7 @@ TEST(Quantize, MxFloorClipsAndCountsIt) {
 
 TEST(Quantize, NonFiniteIsAnErrorThatNamesThePlaceAndWritesNothing) {
     BackwardsExecutor backwards;
+    SerialExecutor serial;
     for (const DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
         Matrix w = Matrix(type, 300, 1000).fill_gaussian(9);
         w.set(290, 0, INFINITY), w.set(123, 456, NAN), w.set(123, 789, INFINITY);
@@ -288,12 +314,15 @@ TEST(Quantize, NonFiniteIsAnErrorThatNamesThePlaceAndWritesNothing) {
             const QuantSizes sizes = quant_sizes(spec, 300, 1000);
             std::vector<uint8_t> codes(sizes.code_bytes, 0xAA), scales(sizes.scale_bytes, 0xAA);
             QuantStats stats{DataType::kI8, -1, -1, -1, -1, -1};
-            try {
-                quantize(spec, w.view(), codes.data(), scales.data(), &stats, backwards);
-                FAIL() << "must throw";
-            } catch (const Error& error) {
-                EXPECT_EQ(error.status(), Status::kInvalidValue);
-                EXPECT_THAT(error.what(), HasSubstr("W[123, 456]"));
+            for (Executor* executor :
+                 {static_cast<Executor*>(&backwards), static_cast<Executor*>(&serial)}) {
+                try {
+                    quantize(spec, w.view(), codes.data(), scales.data(), &stats, *executor);
+                    FAIL() << "must throw";
+                } catch (const Error& error) {
+                    EXPECT_EQ(error.status(), Status::kInvalidValue);
+                    EXPECT_THAT(error.what(), HasSubstr("W[123, 456]"));
+                }
             }
             EXPECT_EQ(codes, std::vector<uint8_t>(sizes.code_bytes, 0xAA));
             EXPECT_EQ(scales, std::vector<uint8_t>(sizes.scale_bytes, 0xAA));
