@@ -114,6 +114,18 @@ static inline void normalize_groups(const float* scales, int64_t groups, double 
     }
 }
 
+/// Asks for the scales of the panel after `panel`, which is likely next: they are read first there,
+/// and would be waited for.
+FP6LLM_AVX2_INLINE void prefetch_next_scales(const CpuWeightView& weight, int64_t panel) {
+    if (panel + 1 == weight.panels) return;
+    const bool mx = weight.scale_mode == ScaleMode::kMx;
+    const char* scales = mx ? reinterpret_cast<const char*>(weight.e8m0)
+                            : reinterpret_cast<const char*>(weight.scales);
+    const int64_t bytes = weight.groups * (mx ? 16 : 64);
+    for (int64_t i = 0; i < bytes; i += 64)
+        _mm_prefetch(scales + (panel + 1) * bytes + i, _MM_HINT_T1);
+}
+
 /// Prepares the scales of a panel; `base` undoes the powers of two of weights and activations.
 /// `scratch` holds scale_scratch_bytes().
 static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, double base,
@@ -136,6 +148,7 @@ static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, do
             normalize_mx(weight.e8m0 + first, weight.groups, base, bytes, out->factor);
             break;
     }
+    prefetch_next_scales(weight, panel);
 }
 
 /// sums[t][r] *= factor[r] * token_factor[t], rounded once.
