@@ -1,4 +1,4 @@
-// The AVX2 kernels (research: docs of the layouts, "place" decoding of S16). Constants only.
+// The AVX2 kernels: their rows of the registry. Baseline code, constants only.
 #include "core/gemm/cpu/avx2.hpp"
 
 namespace fp6llm {

@@ -4,9 +4,10 @@
 //
 //   |x| * |placed value| * |scale| < 2^91 * 2^-119 * 2^127 = 2^99
 //
-// no sum overflows, and scales and products keep full precision down to 2^-200 of the largest. All
-// powers of two, and the scale of a row that has one, come back in fp64 at the very end: one
-// rounding, and no overflow or underflow but the result's own.
+// no sum overflows, and a scale keeps full precision down to 2^-120 of its row's largest (smaller
+// ones count as less or nothing, which shows only where all larger ones meet zeros). All powers of
+// two, and the scale of a row that has one, come back in fp64 at the very end: one rounding, and no
+// overflow or underflow but the result's own.
 #pragma once
 
 #include "core/gemm/cpu/avx2_lanes.hpp"
@@ -54,7 +55,7 @@ FP6LLM_AVX2_INLINE Floats load_e8m0(const uint8_t* scales) {
     return {widen(bytes), widen(_mm_srli_si128(bytes, 8))};
 }
 
-/// 2^exponents[r], NaN where nan[r].
+/// factor[r] = what undoes the normalization by the largest scale of row r; NaN for a NaN scale.
 static inline void store_mx_factors(const uint8_t* largest, double base, double* factor) {
     for (int r = 0; r < 16; ++r) {
         const int64_t exponent = static_cast<int64_t>(largest[r]) - 127 - 127 + 1023;
@@ -64,6 +65,8 @@ static inline void store_mx_factors(const uint8_t* largest, double base, double*
     }
 }
 
+/// normalized[g][r] = exponent field of scale * 2^(254 - largest), 0 (a scale of zero) below
+/// fp32's.
 static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base,
                                 uint8_t* normalized, double* factor) {
     const auto load = [&](int64_t g) FP6LLM_AVX2_INLINE_LAMBDA {
@@ -82,6 +85,7 @@ static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base
     store_mx_factors(bytes, base, factor);
 }
 
+/// normalized[g][r] = scale * 2^(253 - exponent field of the row's largest).
 static inline void normalize_groups(const float* scales, int64_t groups, double base,
                                     float* normalized, double* factor) {
     const __m256i magnitude = _mm256_set1_epi32(0x7FFFFFFF);
