@@ -120,6 +120,24 @@ TEST(Scales, EvenRuleOnKnownNumbers) {
     EXPECT_EQ(byte(DataType::kE3M2, 0.0f), 0);
 }
 
+TEST(Scales, CandidatesOfTheSearch) {
+    const FormatInfo& format = info(DataType::kE3M2);
+    QuantSpec row = row_spec(), mx = mx_spec();
+    EXPECT_EQ(scale_candidates(row), 1);
+    EXPECT_EQ(scale_candidates(mx), 1);
+    row.scale_search = mx.scale_search = 1;
+    EXPECT_EQ(scale_candidates(row), 2);
+    EXPECT_EQ(scale_candidates(mx), 2);
+    EXPECT_EQ(group_scale(row, format, 28.0f, 1), 0.75f);
+    EXPECT_EQ(group_scale(mx, format, 28.0f, 1), 0.5f);
+    row.scale_search = mx.scale_search = 64;
+    EXPECT_EQ(scale_candidates(row), 65);
+    EXPECT_EQ(scale_candidates(mx), 3);
+    EXPECT_EQ(group_scale(row, format, 28.0f, 0), 1.0f);
+    EXPECT_FLOAT_EQ(group_scale(row, format, 28.0f, 64), 1.0f - 64.0f / 130.0f);
+    EXPECT_EQ(group_scale(mx, format, 28.0f, 2), 2.0f);
+}
+
 TEST(Scales, StoredTypesRoundTrip) {
     std::vector<uint8_t> e8m0(256);
     for (size_t i = 0; i < 256; ++i)
