@@ -304,7 +304,8 @@ TEST(Gguf, OpensFiles) {
     const auto store = [&](const Bytes& bytes) {
         std::FILE* out = std::fopen(path.c_str(), "wb");
         ASSERT_NE(out, nullptr);
-        for (const uint8_t byte : bytes) ASSERT_EQ(std::fputc(byte, out), byte);
+        for (const uint8_t byte : bytes)
+            ASSERT_EQ(std::fputc(byte, out), byte);
         std::fclose(out);
     };
     const auto open_error = [](const std::string& name) -> std::string {
