@@ -25,8 +25,8 @@ set(FP6LLM_ISA_FLAGS_avx512
     ${FP6LLM_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
 set(FP6LLM_ISA_FLAGS_avx512bf16 ${FP6LLM_ISA_FLAGS_avx512} -mavx512bf16)
 
-# fp6llm_add_isa_sources(<isa> <name> <source>...): compiles sources for <isa> into fp6llm_core and
-# defines FP6LLM_HAVE_<ISA>. Does nothing on other processors than x86-64.
+# fp6llm_add_isa_sources(<isa> <name> <source>...): compiles sources for <isa> into fp6llm_core. Does
+# nothing on other processors than x86-64.
 function(fp6llm_add_isa_sources isa name)
   if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
     return()

@@ -1,11 +1,9 @@
 // Choosing a kernel, a token block and a thread count. The rules, in order; each has its test in
-// tests/unit/gemm/test_plan.cpp:
+// tests/unit/gemm/plan_test.cpp:
 //
-//   1. A kernel must be built, run on the given ISA, and read the weight's swizzle (portable
-//   kernels
+//   1. A kernel must be built, run on the given ISA, and read the weight's swizzle (portable kernels
 //      read every one) and its group size.
-//   2. Its arithmetic must keep what the compute type promises: bf16 dot products for FAST_16BF,
-//   and
+//   2. Its arithmetic must keep what the compute type promises: bf16 dot products for FAST_16BF, and
 //      for bf16 activations always, since those are exact; fp32 otherwise. More exact than asked is
 //      allowed: FAST_16F has no kernel of its own.
 //   3. Best first: the highest instruction set; bf16 arithmetic before fp32; then the kernel with
