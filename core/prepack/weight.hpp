@@ -22,10 +22,10 @@ namespace fp6llm {
 
 /// A CPU weight as kernels see it. All pointers are 64-byte aligned.
 struct CpuWeightView {
-    int64_t rows;          ///< OC
-    int64_t cols;          ///< IC
-    int64_t panels;        ///< ceil(rows / 16)
-    int64_t k_tiles;       ///< ceil(cols / 16)
+    int64_t rows;     ///< OC
+    int64_t cols;     ///< IC
+    int64_t panels;   ///< ceil(rows / 16)
+    int64_t k_tiles;  ///< ceil(cols / 16)
     const FormatInfo* format;
     TileFamily family;
     CpuSwizzle swizzle;

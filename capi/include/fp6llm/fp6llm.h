@@ -83,29 +83,29 @@ extern "C" {
 
 /** Result of a call. Values equal `cublasStatus_t`. */
 typedef enum fp6llmStatus_t FP6LLM_ENUM_TYPE {
-    FP6LLM_STATUS_SUCCESS = 0,          /**< Done. */
-    FP6LLM_STATUS_NOT_INITIALIZED = 1,  /**< The handle is NULL or was not made by this library. */
-    FP6LLM_STATUS_ALLOC_FAILED = 3,     /**< Out of host or device memory; nothing was left behind. */
-    FP6LLM_STATUS_INVALID_VALUE = 7,    /**< An argument is wrong; the detail text names it. */
-    FP6LLM_STATUS_ARCH_MISMATCH = 8,    /**< This processor or device cannot run what was asked. */
-    FP6LLM_STATUS_MAPPING_ERROR = 11,   /**< Device memory could not be reached. */
-    FP6LLM_STATUS_EXECUTION_FAILED = 13,/**< A launch or a caller's parallel-for failed. */
-    FP6LLM_STATUS_INTERNAL_ERROR = 14,  /**< A bug in this library. */
-    FP6LLM_STATUS_NOT_SUPPORTED = 15    /**< Valid, but this build or backend cannot do it. */
+    FP6LLM_STATUS_SUCCESS = 0,         /**< Done. */
+    FP6LLM_STATUS_NOT_INITIALIZED = 1, /**< The handle is NULL or was not made by this library. */
+    FP6LLM_STATUS_ALLOC_FAILED = 3,   /**< Out of host or device memory; nothing was left behind. */
+    FP6LLM_STATUS_INVALID_VALUE = 7,  /**< An argument is wrong; the detail text names it. */
+    FP6LLM_STATUS_ARCH_MISMATCH = 8,  /**< This processor or device cannot run what was asked. */
+    FP6LLM_STATUS_MAPPING_ERROR = 11, /**< Device memory could not be reached. */
+    FP6LLM_STATUS_EXECUTION_FAILED = 13, /**< A launch or a caller's parallel-for failed. */
+    FP6LLM_STATUS_INTERNAL_ERROR = 14,   /**< A bug in this library. */
+    FP6LLM_STATUS_NOT_SUPPORTED = 15     /**< Valid, but this build or backend cannot do it. */
 } fp6llmStatus_t;
 
 /** Element types. Values equal `cudaDataType` where CUDA has the type. */
 typedef enum fp6llmDataType_t FP6LLM_ENUM_TYPE {
-    FP6LLM_R_32F = 0,       /**< IEEE binary32. */
-    FP6LLM_R_16F = 2,       /**< IEEE binary16. */
-    FP6LLM_R_8I = 3,        /**< int8. */
-    FP6LLM_R_16BF = 14,     /**< bfloat16. */
-    FP6LLM_R_8F_E4M3 = 28,  /**< OCP FP8 E4M3. */
-    FP6LLM_R_8F_E5M2 = 29,  /**< OCP FP8 E5M2. */
-    FP6LLM_R_8F_UE8M0 = 30, /**< OCP MX scale: 2^(byte - 127); 255 is NaN. */
-    FP6LLM_R_6F_E2M3 = 31,  /**< OCP MX FP6 E2M3: bias 1, max 7.5, min subnormal 0.125. */
-    FP6LLM_R_6F_E3M2 = 32,  /**< OCP MX FP6 E3M2: bias 3, max 28, min subnormal 0.0625. */
-    FP6LLM_R_4F_E2M1 = 33,  /**< OCP MX FP4 E2M1: bias 1, max 6, min subnormal 0.5. */
+    FP6LLM_R_32F = 0,          /**< IEEE binary32. */
+    FP6LLM_R_16F = 2,          /**< IEEE binary16. */
+    FP6LLM_R_8I = 3,           /**< int8. */
+    FP6LLM_R_16BF = 14,        /**< bfloat16. */
+    FP6LLM_R_8F_E4M3 = 28,     /**< OCP FP8 E4M3. */
+    FP6LLM_R_8F_E5M2 = 29,     /**< OCP FP8 E5M2. */
+    FP6LLM_R_8F_UE8M0 = 30,    /**< OCP MX scale: 2^(byte - 127); 255 is NaN. */
+    FP6LLM_R_6F_E2M3 = 31,     /**< OCP MX FP6 E2M3: bias 1, max 7.5, min subnormal 0.125. */
+    FP6LLM_R_6F_E3M2 = 32,     /**< OCP MX FP6 E3M2: bias 3, max 28, min subnormal 0.0625. */
+    FP6LLM_R_4F_E2M1 = 33,     /**< OCP MX FP4 E2M1: bias 1, max 6, min subnormal 0.5. */
     FP6LLM_R_5F_E2M2 = 0x1001, /**< 5 bits: bias 1, max 7, min subnormal 0.25. */
     FP6LLM_R_5F_E3M1 = 0x1002, /**< 5 bits: bias 3, max 24, min subnormal 0.125. */
     FP6LLM_R_6F_AUTO = 0x1010  /**< Requested format only: E3M2 or E2M3, whichever errs less. */
@@ -125,12 +125,12 @@ typedef enum fp6llmPointerMode_t FP6LLM_ENUM_TYPE {
 
 /** How products are formed and summed. 68, 74, 75 equal `cublasComputeType_t`. */
 typedef enum fp6llmComputeType_t FP6LLM_ENUM_TYPE {
-    FP6LLM_COMPUTE_32F = 68,            /**< Exact products, fp32 sums. The default choice. */
-    FP6LLM_COMPUTE_32F_FAST_16F = 74,   /**< May round activations to fp16; at least that exact. */
-    FP6LLM_COMPUTE_32F_FAST_16BF = 75,  /**< May round activations to bf16 (relative error 2e-3). */
-    FP6LLM_COMPUTE_32F_FAST_8F = 0x1001,/**< FP8 activations (W6A8). */
-    FP6LLM_COMPUTE_32F_FAST_8I = 0x1002,/**< int8 activations. */
-    FP6LLM_COMPUTE_32F_FAST_16I = 0x1003/**< int16 activations, near exact (2.4e-5). */
+    FP6LLM_COMPUTE_32F = 68,           /**< Exact products, fp32 sums. The default choice. */
+    FP6LLM_COMPUTE_32F_FAST_16F = 74,  /**< May round activations to fp16; at least that exact. */
+    FP6LLM_COMPUTE_32F_FAST_16BF = 75, /**< May round activations to bf16 (relative error 2e-3). */
+    FP6LLM_COMPUTE_32F_FAST_8F = 0x1001, /**< FP8 activations (W6A8). */
+    FP6LLM_COMPUTE_32F_FAST_8I = 0x1002, /**< int8 activations. */
+    FP6LLM_COMPUTE_32F_FAST_16I = 0x1003 /**< int16 activations, near exact (2.4e-5). */
 } fp6llmComputeType_t;
 
 /** Where work is done. */
@@ -228,25 +228,27 @@ typedef struct fp6llmHandleConfig_t {
     int32_t reserved;   /**< 0 */
 } fp6llmHandleConfig_t;
 /** Initializer of ::fp6llmHandleConfig_t. AUTO backend, device 0, default threads. */
-#define FP6LLM_HANDLE_CONFIG_INIT {sizeof(fp6llmHandleConfig_t), FP6LLM_BACKEND_AUTO, 0, 0, 0}
+#define FP6LLM_HANDLE_CONFIG_INIT \
+    { sizeof(fp6llmHandleConfig_t), FP6LLM_BACKEND_AUTO, 0, 0, 0 }
 
 /** A device as fp6llmGetDeviceInfo() describes it. */
 typedef struct fp6llmDeviceInfo_t {
-    size_t structSize;            /**< sizeof(fp6llmDeviceInfo_t) */
-    int32_t backend;              /**< ::fp6llmBackend_t: CPU or CUDA */
-    int32_t ordinal;              /**< Device ordinal within the backend. */
-    char name[128];               /**< Processor or GPU model name. */
-    char isa[64];                 /**< CPU: kernels in use ("avx2"). CUDA: "sm_90". */
+    size_t structSize;              /**< sizeof(fp6llmDeviceInfo_t) */
+    int32_t backend;                /**< ::fp6llmBackend_t: CPU or CUDA */
+    int32_t ordinal;                /**< Device ordinal within the backend. */
+    char name[128];                 /**< Processor or GPU model name. */
+    char isa[64];                   /**< CPU: kernels in use ("avx2"). CUDA: "sm_90". */
     int32_t computeCapabilityMajor; /**< CUDA only, else 0. */
     int32_t computeCapabilityMinor; /**< CUDA only, else 0. */
-    int32_t multiprocessorCount;  /**< SMs; on the CPU the number of CPUs this process may use. */
-    int32_t driverVersion;        /**< CUDA driver version, e.g. 13000; 0 on the CPU. */
-    uint64_t totalMemory;         /**< Bytes. */
-    uint64_t sharedMemoryPerBlock;/**< Opt-in maximum in bytes; 0 on the CPU. */
-    uint64_t l2CacheBytes;        /**< L2 of a GPU, last-level cache of a CPU; 0 if unknown. */
+    int32_t multiprocessorCount;    /**< SMs; on the CPU the number of CPUs this process may use. */
+    int32_t driverVersion;          /**< CUDA driver version, e.g. 13000; 0 on the CPU. */
+    uint64_t totalMemory;           /**< Bytes. */
+    uint64_t sharedMemoryPerBlock;  /**< Opt-in maximum in bytes; 0 on the CPU. */
+    uint64_t l2CacheBytes;          /**< L2 of a GPU, last-level cache of a CPU; 0 if unknown. */
 } fp6llmDeviceInfo_t;
 /** Initializer of ::fp6llmDeviceInfo_t. An empty description. */
-#define FP6LLM_DEVICE_INFO_INIT {sizeof(fp6llmDeviceInfo_t), 0, 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0}
+#define FP6LLM_DEVICE_INFO_INIT \
+    { sizeof(fp6llmDeviceInfo_t), 0, 0, {0}, {0}, 0, 0, 0, 0, 0, 0, 0 }
 
 /** How to quantize, and what given codes and scales mean. */
 typedef struct fp6llmQuantConfig_t {
@@ -261,46 +263,53 @@ typedef struct fp6llmQuantConfig_t {
     int32_t scaleSearch; /**< 0 = amax scale; n in 1..64 = best of n shrunken scales as well. */
 } fp6llmQuantConfig_t;
 /** Initializer of ::fp6llmQuantConfig_t. E3M2, fp32 row scales, nearest even, NaN and Inf are errors. */
-#define FP6LLM_QUANT_CONFIG_INIT                                                               \
-    {sizeof(fp6llmQuantConfig_t), FP6LLM_R_6F_E3M2,          FP6LLM_SCALE_ROW,      0,         \
-     FP6LLM_SCALE_TYPE_DEFAULT,   FP6LLM_ROUND_NEAREST_EVEN, FP6LLM_MX_SCALE_FLOOR,            \
-     FP6LLM_NONFINITE_ERROR,      0}
+#define FP6LLM_QUANT_CONFIG_INIT                                                         \
+    {                                                                                    \
+        sizeof(fp6llmQuantConfig_t), FP6LLM_R_6F_E3M2, FP6LLM_SCALE_ROW, 0,              \
+            FP6LLM_SCALE_TYPE_DEFAULT, FP6LLM_ROUND_NEAREST_EVEN, FP6LLM_MX_SCALE_FLOOR, \
+            FP6LLM_NONFINITE_ERROR, 0                                                    \
+    }
 
 /** What quantization did. Errors are over the finite elements, against the input as fp32. */
 typedef struct fp6llmQuantStats_t {
-    size_t structSize;   /**< sizeof(fp6llmQuantStats_t) */
-    int32_t format;      /**< ::fp6llmDataType_t in use; tells AUTO's choice. */
-    int32_t reserved;    /**< 0 */
-    double mse;          /**< Mean of (w - dequantized)^2. */
-    double signal;       /**< Mean of w^2; SNR in dB is 10 log10(signal / mse). */
-    double maxAbsError;  /**< Largest |w - dequantized|. */
-    int64_t saturated;   /**< Elements whose |w| / scale lies above the format's largest value. */
-    int64_t nonFinite;   /**< NaN and infinite inputs. */
+    size_t structSize;  /**< sizeof(fp6llmQuantStats_t) */
+    int32_t format;     /**< ::fp6llmDataType_t in use; tells AUTO's choice. */
+    int32_t reserved;   /**< 0 */
+    double mse;         /**< Mean of (w - dequantized)^2. */
+    double signal;      /**< Mean of w^2; SNR in dB is 10 log10(signal / mse). */
+    double maxAbsError; /**< Largest |w - dequantized|. */
+    int64_t saturated;  /**< Elements whose |w| / scale lies above the format's largest value. */
+    int64_t nonFinite;  /**< NaN and infinite inputs. */
 } fp6llmQuantStats_t;
 /** Initializer of ::fp6llmQuantStats_t. Empty statistics. */
-#define FP6LLM_QUANT_STATS_INIT {sizeof(fp6llmQuantStats_t), 0, 0, 0.0, 0.0, 0.0, 0, 0}
+#define FP6LLM_QUANT_STATS_INIT \
+    { sizeof(fp6llmQuantStats_t), 0, 0, 0.0, 0.0, 0.0, 0, 0 }
 
 /** A weight object as fp6llmWeightGetInfo() describes it. */
 typedef struct fp6llmWeightInfo_t {
-    size_t structSize;  /**< sizeof(fp6llmWeightInfo_t) */
-    int64_t rows;       /**< Output channels (OC). */
-    int64_t cols;       /**< Input channels (IC). */
-    int32_t format;     /**< ::fp6llmDataType_t; never AUTO. */
-    int32_t scaleMode;  /**< ::fp6llmScaleMode_t */
-    int32_t groupSize;  /**< Columns per scale; 0 for ROW. */
-    int32_t scaleType;  /**< Type of the scales that export gives back. */
-    int32_t backend;    /**< ::fp6llmBackend_t: CPU or CUDA */
-    int32_t device;     /**< Device ordinal. */
-    int32_t isView;     /**< 1 when the memory is the caller's blob. */
-    int32_t reserved;   /**< 0 */
-    size_t bytes;       /**< Bytes held on the device: packed codes, scales, padding, header. */
-    size_t codeBytes;   /**< Bytes of the plain codes that export writes. */
-    size_t scaleBytes;  /**< Bytes of the scales that export writes. */
-    char layout[32];    /**< Name and version of the internal layout, e.g. "cpu-s16/1". */
+    size_t structSize; /**< sizeof(fp6llmWeightInfo_t) */
+    int64_t rows;      /**< Output channels (OC). */
+    int64_t cols;      /**< Input channels (IC). */
+    int32_t format;    /**< ::fp6llmDataType_t; never AUTO. */
+    int32_t scaleMode; /**< ::fp6llmScaleMode_t */
+    int32_t groupSize; /**< Columns per scale; 0 for ROW. */
+    int32_t scaleType; /**< Type of the scales that export gives back. */
+    int32_t backend;   /**< ::fp6llmBackend_t: CPU or CUDA */
+    int32_t device;    /**< Device ordinal. */
+    int32_t isView;    /**< 1 when the memory is the caller's blob. */
+    int32_t reserved;  /**< 0 */
+    size_t bytes;      /**< Bytes held on the device: packed codes, scales, padding, header. */
+    size_t codeBytes;  /**< Bytes of the plain codes that export writes. */
+    size_t scaleBytes; /**< Bytes of the scales that export writes. */
+    char layout[32];   /**< Name and version of the internal layout, e.g. "cpu-s16/1". */
 } fp6llmWeightInfo_t;
 /** Initializer of ::fp6llmWeightInfo_t. An empty description. */
-#define FP6LLM_WEIGHT_INFO_INIT \
-    {sizeof(fp6llmWeightInfo_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+#define FP6LLM_WEIGHT_INFO_INIT                                              \
+    {                                                                        \
+        sizeof(fp6llmWeightInfo_t), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { \
+            0                                                                \
+        }                                                                    \
+    }
 
 /** What follows the multiplication in fp6llmLinear(): Y = activation(X W^T + bias) + residual. */
 typedef struct fp6llmEpilogue_t {
@@ -314,7 +323,8 @@ typedef struct fp6llmEpilogue_t {
     int64_t ldr;          /**< Elements between two rows of residual; >= OC. */
 } fp6llmEpilogue_t;
 /** Initializer of ::fp6llmEpilogue_t. No bias, activation or residual; FP6LLM_COMPUTE_32F. */
-#define FP6LLM_EPILOGUE_INIT {sizeof(fp6llmEpilogue_t), NULL, 0, 0, NULL, 0, 0, 0}
+#define FP6LLM_EPILOGUE_INIT \
+    { sizeof(fp6llmEpilogue_t), NULL, 0, 0, NULL, 0, 0, 0 }
 
 /** One way to run a multiplication, best first, from fp6llmGemmGetHeuristic(). */
 typedef struct fp6llmHeuristicResult_t {
@@ -325,7 +335,12 @@ typedef struct fp6llmHeuristicResult_t {
     char name[64];        /**< Kernel name, e.g. "avx2_fp6_gemv_f32". */
 } fp6llmHeuristicResult_t;
 /** Initializer of ::fp6llmHeuristicResult_t. An empty result. */
-#define FP6LLM_HEURISTIC_RESULT_INIT {sizeof(fp6llmHeuristicResult_t), 0, 0, 0, {0}}
+#define FP6LLM_HEURISTIC_RESULT_INIT                \
+    {                                               \
+        sizeof(fp6llmHeuristicResult_t), 0, 0, 0, { \
+            0                                       \
+        }                                           \
+    }
 
 /** @name Struct initializers
  *  The functions behind the `_INIT` macros, for languages without macros. They write the fields that
@@ -570,12 +585,9 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromCodes(fp6llmHandle_t handle,
  *  @param scales  as config says; the original fp6_llm has R_16F row scales
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED  a format or shape the layout cannot hold
  *  Other errors as for fp6llmWeightCreateFromCodes(). */
-FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromPacked(fp6llmHandle_t handle,
-                                                       fp6llmPackedLayout_t layout,
-                                                       const fp6llmQuantConfig_t* config,
-                                                       int64_t rows, int64_t cols,
-                                                       const void* packed, const void* scales,
-                                                       fp6llmWeight_t* weight);
+FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromPacked(
+    fp6llmHandle_t handle, fp6llmPackedLayout_t layout, const fp6llmQuantConfig_t* config,
+    int64_t rows, int64_t cols, const void* packed, const void* scales, fp6llmWeight_t* weight);
 
 /** Gives back the plain codes and scales the weight was made from, bit for bit (padding bits of a
  *  row's last byte as zero).
@@ -693,11 +705,12 @@ FP6LLM_API fp6llmStatus_t fp6llmGemmGetWorkspaceSize(
  *  @param returned   receives how many were written
  *  @retval FP6LLM_STATUS_INVALID_VALUE  results or returned is NULL, requested < 1
  *  Other errors as for fp6llmGemmEx(). */
-FP6LLM_API fp6llmStatus_t fp6llmGemmGetHeuristic(
-    fp6llmHandle_t handle, fp6llmOperation_t transa, fp6llmOperation_t transb, int64_t m, int64_t n,
-    int64_t k, fp6llmWeight_t A, fp6llmDataType_t Btype, fp6llmDataType_t Ctype,
-    fp6llmComputeType_t computeType, int requested, fp6llmHeuristicResult_t* results,
-    int* returned);
+FP6LLM_API fp6llmStatus_t fp6llmGemmGetHeuristic(fp6llmHandle_t handle, fp6llmOperation_t transa,
+                                                 fp6llmOperation_t transb, int64_t m, int64_t n,
+                                                 int64_t k, fp6llmWeight_t A,
+                                                 fp6llmDataType_t Btype, fp6llmDataType_t Ctype,
+                                                 fp6llmComputeType_t computeType, int requested,
+                                                 fp6llmHeuristicResult_t* results, int* returned);
 
 /** A linear layer on row-major data: Y = activation(X W^T + bias) + residual.
  *  @param tokens  rows of X and Y
@@ -731,14 +744,14 @@ FP6LLM_API fp6llmStatus_t fp6llmGemmGroupedEx(
 /** @name Constants as functions
  *  The macro constants, for callers that cannot see macros.
  *  @{ */
-FP6LLM_API int fp6llmGetHeaderVersion(void);     /**< ::FP6LLM_VERSION */
-FP6LLM_API size_t fp6llmGetBlobAlignment(void);  /**< ::FP6LLM_BLOB_ALIGNMENT */
-FP6LLM_API int32_t fp6llmGetAlgoDefault(void);   /**< ::FP6LLM_ALGO_DEFAULT */
+FP6LLM_API int fp6llmGetHeaderVersion(void);        /**< ::FP6LLM_VERSION */
+FP6LLM_API size_t fp6llmGetBlobAlignment(void);     /**< ::FP6LLM_BLOB_ALIGNMENT */
+FP6LLM_API int32_t fp6llmGetAlgoDefault(void);      /**< ::FP6LLM_ALGO_DEFAULT */
 FP6LLM_API int32_t fp6llmGetScaleTypeDefault(void); /**< ::FP6LLM_SCALE_TYPE_DEFAULT */
 /** @} */
 
 #ifdef __cplusplus
-}  /* extern "C" */
+} /* extern "C" */
 #endif
 
-#endif  /* FP6LLM_FP6LLM_H_ */
+#endif /* FP6LLM_FP6LLM_H_ */
