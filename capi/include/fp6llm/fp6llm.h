@@ -260,7 +260,8 @@ typedef struct fp6llmQuantConfig_t {
     int32_t rounding;    /**< ::fp6llmRounding_t */
     int32_t mxScaleRule; /**< ::fp6llmMxScaleRule_t, for MX. */
     int32_t nonFinite;   /**< ::fp6llmNonFinite_t */
-    int32_t scaleSearch; /**< 0 = amax scale; n in 1..64 = best of n shrunken scales as well. */
+    int32_t scaleSearch; /**< 0 = amax scale; n in 1..64: also n smaller ones (MX: 1 or 2
+                                 neighbouring exponents), the least squared error wins. */
 } fp6llmQuantConfig_t;
 /** Initializer of ::fp6llmQuantConfig_t. E3M2, fp32 row scales, nearest even, NaN and Inf are errors. */
 #define FP6LLM_QUANT_CONFIG_INIT                                                         \
@@ -278,7 +279,8 @@ typedef struct fp6llmQuantStats_t {
     double mse;         /**< Mean of (w - dequantized)^2. */
     double signal;      /**< Mean of w^2; SNR in dB is 10 log10(signal / mse). */
     double maxAbsError; /**< Largest |w - dequantized|. */
-    int64_t saturated;  /**< Elements whose |w| / scale lies above the format's largest value. */
+    int64_t saturated;  /**< Elements with |w| / scale above the largest value of the format by more
+                               than fp32 rounding; infinities count, NaN does not. */
     int64_t nonFinite;  /**< NaN and infinite inputs. */
 } fp6llmQuantStats_t;
 /** Initializer of ::fp6llmQuantStats_t. Empty statistics. */
