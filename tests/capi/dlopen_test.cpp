@@ -180,7 +180,10 @@ bool exits_well(Body body) {
 }
 
 TEST(Exit, WithTheLibraryStillLoadedAndItsThreadsAsleep) {
-    EXPECT_TRUE(exits_well([] { EXPECT_TRUE(use(*new Library, 1)); }));
+    EXPECT_TRUE(exits_well([] {
+        static const Library* const library = new Library;
+        EXPECT_TRUE(use(*library, 1));
+    }));
 }
 
 TEST(Exit, WhileAnotherThreadMultiplies) {

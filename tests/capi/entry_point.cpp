@@ -122,9 +122,10 @@ Arg<int64_t> World::leading_dimension(const std::string& name, int64_t valid) {
 
 Arg<int> World::in_range(const std::string& name, int valid, int low, int high) {
     Arg<int> arg{valid, {}};
-    for (const int value : {low - 1, high + 1, INT32_MIN, INT32_MAX}) {
-        if (value >= low && value <= high) continue;
-        arg.variants.push_back({value, name + " = " + std::to_string(value),
+    for (const int64_t value :
+         {int64_t{low} - 1, int64_t{high} + 1, int64_t{INT32_MIN}, int64_t{INT32_MAX}}) {
+        if ((value >= low && value <= high) || value > INT32_MAX || value < INT32_MIN) continue;
+        arg.variants.push_back({static_cast<int>(value), name + " = " + std::to_string(value),
                                 FP6LLM_STATUS_INVALID_VALUE, name + ".*" + std::to_string(value)});
     }
     return arg;

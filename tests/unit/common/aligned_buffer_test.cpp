@@ -7,10 +7,10 @@
 #include "core/common/error.hpp"
 
 // Sizes beyond all memory are asked for on purpose.
-extern "C" const char* __asan_default_options() {
+extern "C" __attribute__((visibility("default"))) const char* __asan_default_options() {
     return "allocator_may_return_null=1";
 }
-extern "C" const char* __tsan_default_options() {
+extern "C" __attribute__((visibility("default"))) const char* __tsan_default_options() {
     return "allocator_may_return_null=1";
 }
 
