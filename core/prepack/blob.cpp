@@ -7,7 +7,8 @@ namespace fp6llm {
 
 BlobGeometry blob_geometry(const QuantSpec& spec, int64_t rows, int64_t cols) {
     BlobGeometry geometry{};
-    geometry.panels = ceil_div(rows, kTileRows);
+    // No columns, no panels: such a matrix may have any number of rows.
+    geometry.panels = cols > 0 ? ceil_div(rows, kTileRows) : 0;
     geometry.k_tiles = ceil_div(cols, kTileCols);
     geometry.groups = spec.groups(cols);
     const int64_t tile_bytes = checked_mul(checked_mul(geometry.panels, kTileBytes, "rows"),

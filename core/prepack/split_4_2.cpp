@@ -45,7 +45,7 @@ size_t layout_bytes(const FormatInfo& format, int64_t rows, int64_t cols) {
 /// Calls body(row, col, count) for chunks of each row.
 template <class Body>
 void for_each_chunk(int64_t rows, int64_t cols, Executor& executor, const Body& body) {
-    run_in_parts(executor, rows, [&](int64_t row) {
+    run_in_parts(executor, cols > 0 ? rows : 0, [&](int64_t row) {
         for (int64_t col = 0; col < cols; col += kChunk) {
             body(row, col, static_cast<int>(std::min<int64_t>(kChunk, cols - col)));
         }

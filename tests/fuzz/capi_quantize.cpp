@@ -6,7 +6,7 @@ namespace fp6llm::fuzz {
 void Session::quantize_call() {
     const Config config = this->config(true);
     bool wrong = config.wrong, sizes_wrong = false;
-    const int64_t rows = size(40, sizes_wrong), cols = size(100, sizes_wrong);
+    const auto [rows, cols] = shape(40, 100, sizes_wrong);
     size_t code_bytes = 0, scale_bytes = 0;
     sizes_wrong =
         !succeeded(fp6llmQuantGetSizes(config.get(), rows, cols, &code_bytes, &scale_bytes),
@@ -37,7 +37,7 @@ void Session::quantize_call() {
 void Session::dequantize_call() {
     const Config config = this->config(false);
     bool wrong = config.wrong, sizes_wrong = false;
-    const int64_t rows = size(40, sizes_wrong), cols = size(100, sizes_wrong);
+    const auto [rows, cols] = shape(40, 100, sizes_wrong);
     size_t code_bytes = 0, scale_bytes = 0;
     sizes_wrong =
         !succeeded(fp6llmQuantGetSizes(config.get(), rows, cols, &code_bytes, &scale_bytes),

@@ -122,6 +122,12 @@ int64_t Session::size(int limit, bool& wrong) {
                                      std::numeric_limits<int64_t>::max()});
 }
 
+std::pair<int64_t, int64_t> Session::shape(int row_limit, int col_limit, bool& wrong) {
+    if (choices_.rarely(4)) return {int64_t{1} << 50, 0};
+    const int64_t rows = size(row_limit, wrong);
+    return {rows, size(col_limit, wrong)};
+}
+
 Config Session::config(bool for_floats) {
     fp6llmQuantConfig_t value = FP6LLM_QUANT_CONFIG_INIT;
     value.format = choices_.one_of<int32_t>(

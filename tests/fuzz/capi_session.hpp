@@ -9,6 +9,7 @@
 // - a successful one writes what it should and nothing else.
 #pragma once
 
+#include <utility>
 #include <vector>
 
 #include "fp6llm/fp6llm.h"
@@ -59,6 +60,8 @@ class Session {
     void text_calls();
     void drop_weight();
     int64_t size(int limit, bool& wrong);
+    /// Rows and columns; rarely more rows than could be gone through, of no columns, which is legal.
+    std::pair<int64_t, int64_t> shape(int row_limit, int col_limit, bool& wrong);
     Config config(bool for_floats);
     Matrix matrix(int64_t vectors, int64_t length, bool sizes_wrong);
     void fill(const Matrix& matrix, bool tame);

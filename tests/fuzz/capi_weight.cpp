@@ -26,7 +26,7 @@ void fill_scales(const fp6llmQuantConfig_t& config, const GuardedBuffer& scales,
 void Session::create_from_floats() {
     const Config config = this->config(true);
     bool wrong = config.wrong, sizes_wrong = false;
-    const int64_t rows = size(70, sizes_wrong), cols = size(140, sizes_wrong);
+    const auto [rows, cols] = shape(70, 140, sizes_wrong);
     sizes_wrong = fp6llmQuantGetSizes(config.get(), rows, cols, nullptr, nullptr) != 0;
     const Matrix w = matrix(rows, cols, sizes_wrong);
     const bool tame = !choices_.rarely(16);
@@ -47,7 +47,7 @@ void Session::create_from_floats() {
 void Session::create_from_codes() {
     const Config config = this->config(false);
     bool wrong = config.wrong, sizes_wrong = false;
-    const int64_t rows = size(70, sizes_wrong), cols = size(140, sizes_wrong);
+    const auto [rows, cols] = shape(70, 140, sizes_wrong);
     size_t code_bytes = 0, scale_bytes = 0;
     sizes_wrong = fp6llmQuantGetSizes(config.get(), rows, cols, &code_bytes, &scale_bytes) != 0;
     const bool off_by_one = !sizes_wrong && scale_bytes > 1 && choices_.rarely(2);
@@ -144,7 +144,7 @@ void Session::round_trip_packed() {
 void Session::blob_calls() {
     const Config config = this->config(false);
     bool wrong = config.wrong, sizes_wrong = false;
-    const int64_t rows = size(70, sizes_wrong), cols = size(140, sizes_wrong);
+    const auto [rows, cols] = shape(70, 140, sizes_wrong);
     size_t bytes = 0, code_bytes = 0, scale_bytes = 0;
     if (!succeeded(fp6llmWeightGetBlobSize(handle_, config.get(), rows, cols, &bytes),
                    wrong || sizes_wrong)) {
