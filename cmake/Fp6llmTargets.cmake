@@ -11,8 +11,10 @@ function(fp6llm_set_target_defaults target)
     -Wall -Wextra -Wshadow $<$<BOOL:${FP6LLM_WERROR}>:-Werror>
     $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
   if(FP6LLM_SANITIZE)
+    # clang takes 50 s instead of 18 for one file of intrinsics to check pointers for wrapping around.
     target_compile_options(${target} PRIVATE
-      -fsanitize=${FP6LLM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+      -fsanitize=${FP6LLM_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all
+      $<$<C_COMPILER_ID:Clang>:-fno-sanitize=pointer-overflow>)
     target_link_options(${target} PRIVATE -fsanitize=${FP6LLM_SANITIZE})
   endif()
 endfunction()
