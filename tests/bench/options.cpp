@@ -97,9 +97,9 @@ Format parse_format(const std::string& name) {
 }
 
 Compute parse_compute(const std::string& name) {
-    // Tolerances: rounding of fp32 sums; of activations to 8, 11, 8 (int8: of a group's largest), 3
-    // and 15 bits. An error is that of a sum of roundings, over the rms of such a sum.
-    const Compute known[] = {{"32f", FP6LLM_COMPUTE_32F, 1e-5},
+    // Activations rounded to 24, 11 and 8 bits of mantissa, int8 of a group's largest, 4 bits, and int16:
+    // a sum of such errors, over the rms of the product.
+    const Compute known[] = {{"32f", FP6LLM_COMPUTE_32F, 0},
                              {"16f", FP6LLM_COMPUTE_32F_FAST_16F, 4e-3},
                              {"16bf", FP6LLM_COMPUTE_32F_FAST_16BF, 3e-2},
                              {"8i", FP6LLM_COMPUTE_32F_FAST_8I, 1e-1},

@@ -24,7 +24,7 @@ struct Format {
 struct Compute {
     std::string name;
     fp6llmComputeType_t type;
-    double tolerance;  ///< largest error / rms of the product that its definition allows
+    double tolerance;  ///< largest error / rms that its rounding of activations allows
 };
 
 struct Options {
