@@ -1,5 +1,7 @@
 #include "capi/src/logger.hpp"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <mutex>
 
@@ -7,9 +9,18 @@ namespace fp6llm::capi {
 namespace {
 
 std::atomic<bool> g_enabled{false};
-std::mutex g_mutex;  // held during the callback: messages do not interleave, removal is final
+// Held during the callback: messages do not interleave, removal is final.
+std::mutex g_mutex;
 fp6llmLogCallback_t g_callback = nullptr;
 void* g_user = nullptr;
+
+/// A forked child must not inherit the mutex from a thread that it does not have.
+void keep_usable_after_fork() noexcept {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        pthread_atfork([] { g_mutex.lock(); }, [] { g_mutex.unlock(); }, [] { g_mutex.unlock(); });
+    });
+}
 
 }  // namespace
 
@@ -28,6 +39,7 @@ void log(fp6llmLogLevel_t level, const char* message) noexcept {
 using namespace fp6llm::capi;
 
 fp6llmStatus_t fp6llmSetLogger(fp6llmLogCallback_t callback, void* user) {
+    keep_usable_after_fork();
     const std::lock_guard<std::mutex> lock(g_mutex);
     g_callback = callback;
     g_user = user;

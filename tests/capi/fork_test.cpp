@@ -48,6 +48,24 @@ TEST_F(Fork, ChildWorksAndSoDoesTheParentAfterwards) {
     EXPECT_TRUE(works());
 }
 
+TEST_F(Fork, ChildOfAProcessThatIsLogging) {
+    ASSERT_EQ(
+        fp6llmSetLogger([](void*, int32_t, const char*) { std::this_thread::yield(); }, nullptr),
+        0);
+    std::atomic<bool> stop{false};
+    std::thread logging([&] {
+        while (!stop)
+            fp6llmSetNumThreads(nullptr, 1);
+    });
+    for (int i = 0; i < 20; ++i) {
+        EXPECT_TRUE(passes_in_child(
+            [] { return fp6llmSetNumThreads(nullptr, 1) == FP6LLM_STATUS_NOT_INITIALIZED; }));
+    }
+    stop = true;
+    logging.join();
+    EXPECT_EQ(fp6llmSetLogger(nullptr, nullptr), 0);
+}
+
 TEST_F(Fork, ChildOfAProcessThatIsWorking) {
     std::atomic<bool> stop{false};
     std::thread busy([&] {

@@ -202,7 +202,8 @@ typedef struct fp6llmWeight* fp6llmWeight_t;
 /** `cudaStream_t` and `CUstream`. */
 typedef struct CUstream_st* fp6llmStream_t;
 
-/** Receives log messages. May be called from any thread; must not call back into the library.
+/** Receives log messages. May be called from any thread; must neither call back into the library nor
+ *  fork.
  *  @param user     the pointer given to fp6llmSetLogger()
  *  @param level    an ::fp6llmLogLevel_t
  *  @param message  NUL-terminated UTF-8, valid during the call only */
@@ -391,7 +392,8 @@ FP6LLM_API const char* fp6llmGetStatusString(fp6llmStatus_t status);
  *                 NUL-terminated when size > 0.
  *  @param size    bytes in buffer
  *  @param needed  receives the bytes the whole text takes with its NUL; may be NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0
+ *  @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0; recorded for the thread
+ *                                       only, so that a handle's text stays readable
  *  @{ */
 /** JSON: version, compilers, ISAs and CUDA architectures built in, build options. */
 FP6LLM_API fp6llmStatus_t fp6llmGetBuildInfo(char* buffer, size_t size, size_t* needed);
@@ -511,8 +513,8 @@ FP6LLM_API fp6llmStatus_t fp6llmSetParallelFor(fp6llmHandle_t handle,
  *
  *  The **plain format** is the only one to store or exchange. Codes: row-major, each row an LSB-first
  *  bit stream padded to a byte, so `rows * ceil(cols * bits / 8)` bytes. Scales: [rows] for ROW, else
- *  row-major [rows, ceil(cols / groupSize)], of the config's scale type. With MX scales these are the
- *  tensors of an AMD Quark MXFP6 checkpoint.
+ *  row-major [rows, ceil(cols / groupSize)], of the config's scale type; none where there are no
+ *  columns. With MX scales these are the tensors of an AMD Quark MXFP6 checkpoint.
  *  @param config      format and scale mode; AUTO counts as 6 bits
  *  @param codeBytes   receives the bytes of the codes; may be NULL
  *  @param scaleBytes  receives the bytes of the scales; may be NULL
