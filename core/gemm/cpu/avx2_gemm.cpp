@@ -73,8 +73,9 @@ void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_
     }
 }
 
-/// sums[t][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16. `next` is
-/// where the next tile's activations start: tiles lie too far apart for the processor to guess.
+/// sums[t][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16. A block has
+/// sums of its own: one chain over all of k would lose 2 bits more at k = 4096. `next` is where the
+/// next tile's activations start: tiles lie too far apart for the processor to guess.
 template <int kTokens>
 void multiply_tile(const float* block, int64_t columns, const float* x, const float* next,
                    float* sums) {
@@ -83,7 +84,7 @@ void multiply_tile(const float* block, int64_t columns, const float* x, const fl
     Floats tile[kTokens][kSets];
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-        tile[t][0] = load_values(sums + t * 16);
+        tile[t][0] = zero_floats();
         if (kSets == 2) tile[t][kSets - 1] = zero_floats();
     }
     for (int64_t k = 0; k < columns; k += 2, next += 2 * kTokens) {
@@ -101,7 +102,7 @@ void multiply_tile(const float* block, int64_t columns, const float* x, const fl
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
         if (kSets == 2) tile[t][0] = add(tile[t][0], tile[t][kSets - 1]);
-        store_values(sums + t * 16, tile[t][0]);
+        store_values(sums + t * 16, add(load_values(sums + t * 16), tile[t][0]));
     }
 }
 
