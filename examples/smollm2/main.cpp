@@ -20,7 +20,7 @@ constexpr int kRepeatsOneToken = 15;
 constexpr int kRepeatsManyTokens = 7;
 // Up to some thousand fp32 additions in a row, each rounded by at most 2^-24 of the sum so far,
 // with random signs; far below what one wrong weight would do.
-constexpr double kLargestKernelError = 3e-5;
+constexpr double kLargestKernelError = 1e-5;
 
 struct Options {
     const char* model = nullptr;
