@@ -14,7 +14,8 @@ class RowBlocks {
   public:
     /// No columns, no blocks: such a matrix may have any number of rows.
     RowBlocks(int64_t rows, int64_t cols) noexcept
-        : rows_(cols > 0 ? rows : 0), per_block_(std::max<int64_t>(1, kElements / std::max<int64_t>(1, cols))) {}
+        : rows_(cols > 0 ? rows : 0),
+          per_block_(std::max<int64_t>(1, kElements / std::max<int64_t>(1, cols))) {}
 
     int64_t count() const noexcept { return ceil_div(rows_, per_block_); }
     IndexRange operator[](int64_t block) const noexcept {
