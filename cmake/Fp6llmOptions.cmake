@@ -3,11 +3,6 @@
 if(NOT FP6LLM_ENABLE_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "FP6LLM_ENABLE_CUDA is '${FP6LLM_ENABLE_CUDA}'; it must be AUTO, ON or OFF")
 endif()
-if(FP6LLM_ENABLE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR
-    "FP6LLM_ENABLE_CUDA=ON: fp6llm ${PROJECT_VERSION} has no CUDA backend yet. "
-    "Use AUTO (takes it once there is one) or OFF (never).")
-endif()
 foreach(language PYTHON GO RUST)
   if(FP6LLM_BUILD_${language})
     message(FATAL_ERROR

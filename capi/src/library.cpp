@@ -1,5 +1,6 @@
 // Functions about the library and the machine: versions, status texts, build info, devices.
 #include <cstdio>
+#include <sstream>
 #include <string>
 
 #include "build_info.hpp"
@@ -48,6 +49,15 @@ const StatusText* find_status(fp6llmStatus_t status) noexcept {
     return nullptr;
 }
 
+/// A list of words with spaces between them, as JSON strings.
+std::string quoted(const char* words) {
+    std::istringstream in(words);
+    std::string out;
+    for (std::string word; in >> word;)
+        out += (out.empty() ? "\"" : ", \"") + word + '"';
+    return out;
+}
+
 std::string build_info() {
     std::string isas = "\"portable\"";
     if (avx2_kernels() != nullptr) isas += ", \"avx2\"";
@@ -60,7 +70,8 @@ std::string build_info() {
            "\", \"compiler\": \"" FP6LLM_BUILD_COMPILER "\", \"buildType\": \"" FP6LLM_BUILD_TYPE
            "\", \"system\": \"" FP6LLM_BUILD_SYSTEM "\", \"sanitizers\": \"" FP6LLM_BUILD_SANITIZERS
            "\", \"cpuIsas\": [" +
-           isas + "], \"cudaArchitectures\": [], \"formats\": [" + formats + "]}";
+           isas + "], \"nvcc\": \"" FP6LLM_BUILD_NVCC "\", \"cudaArchitectures\": [" +
+           quoted(FP6LLM_BUILD_CUDA_ARCHITECTURES) + "], \"formats\": [" + formats + "]}";
 }
 
 }  // namespace
