@@ -14,9 +14,15 @@
 namespace fp6llm {
 namespace {
 
-#if defined(FP6LLM_VEC_LANES)  // tests: a vector wider than the processor's, split by the compiler
+// Tests also compile AVX-512's intrinsics through SIMDe (tests/simde), and without any intrinsics a
+// vector wider than the processor's, split by the compiler.
+#if (defined(__AVX512F__) || defined(FP6LLM_AVX512_EMULATED)) && !defined(FP6LLM_VEC_LANES)
+#define FP6LLM_VEC_AVX512 1
+#endif
+
+#if defined(FP6LLM_VEC_LANES)
 constexpr int kLanes = FP6LLM_VEC_LANES;
-#elif defined(__AVX512F__)
+#elif defined(FP6LLM_VEC_AVX512)
 constexpr int kLanes = 16;
 #elif defined(__AVX2__)
 constexpr int kLanes = 8;
@@ -24,7 +30,7 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-#if defined(__AVX512F__)
+#if defined(FP6LLM_VEC_AVX512)
 // The plain forms of some conversions make gcc 12 warn about its own headers; the masked ones do
 // not.
 constexpr uint16_t kAllLanes = 0xFFFF;
@@ -117,7 +123,7 @@ struct F64Pair {
     F64 low, high;
 };
 FP6LLM_INLINE F64Pair widen(F32 v) noexcept {
-#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+#if defined(FP6LLM_VEC_AVX512)
     __m256 half[2];
     std::memcpy(half, &v, sizeof half);
     return {bit_cast<F64>(_mm512_maskz_cvtps_pd(0xFF, half[0])),
@@ -134,7 +140,7 @@ FP6LLM_INLINE F64Pair widen(F32 v) noexcept {
 }
 /// kLanes halfs as floats. NaN may become quiet.
 FP6LLM_INLINE F32 half_to_float(const void* from) noexcept {
-#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+#if defined(FP6LLM_VEC_AVX512)
     const __m256i half = _mm256_loadu_si256(static_cast<const __m256i*>(from));
     return bit_cast<F32>(_mm512_maskz_cvtph_ps(kAllLanes, half));
 #elif defined(__F16C__)
@@ -156,7 +162,7 @@ FP6LLM_INLINE F32 half_to_float(const void* from) noexcept {
 
 /// Stores kLanes floats as halfs, rounded to nearest even.
 FP6LLM_INLINE void float_to_half(F32 v, void* to) noexcept {
-#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+#if defined(FP6LLM_VEC_AVX512)
     const __m256i half = _mm512_maskz_cvtps_ph(kAllLanes, bit_cast<__m512>(v), 0);
     _mm256_storeu_si256(static_cast<__m256i*>(to), half);
 #elif defined(__F16C__)
@@ -180,7 +186,7 @@ FP6LLM_INLINE void float_to_half(F32 v, void* to) noexcept {
 
 /// kLanes bytes as integers.
 FP6LLM_INLINE I32 load_bytes(const uint8_t* from) noexcept {
-#if defined(__AVX512F__) && !defined(FP6LLM_VEC_LANES)
+#if defined(FP6LLM_VEC_AVX512)
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
     return bit_cast<I32>(_mm512_maskz_cvtepu8_epi32(kAllLanes, bytes));
 #elif defined(__AVX2__)
@@ -196,7 +202,7 @@ FP6LLM_INLINE I32 load_bytes(const uint8_t* from) noexcept {
 
 /// The low byte of each of kBlock integers below 256.
 FP6LLM_INLINE void store_bytes(const I32 (&v)[kVectors], uint8_t* to) noexcept {
-#if defined(__AVX2__) && !defined(__AVX512F__)
+#if defined(__AVX2__) && !defined(FP6LLM_VEC_AVX512)
     __m256i part[2];
     std::memcpy(part, v, sizeof part);
     const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(part[0], part[1]), 0xD8);

@@ -51,6 +51,40 @@ static inline __m512i cvtepu8_epi32(__m128i value) {
     return bit_copy<__m512i>(lanes);
 }
 
+// The zero-masked forms are used with all lanes only.
+
+static inline __m512i maskz_cvtepu8_epi32(__mmask16, __m128i value) {
+    return cvtepu8_epi32(value);
+}
+
+static inline __m512d maskz_cvtps_pd(__mmask8, __m256 value) {
+    const auto floats = bit_copy<Array<float, 8>>(value);
+    Array<double, 8> lanes;
+    for (int i = 0; i < 8; ++i)
+        lanes.at[i] = static_cast<double>(floats.at[i]);
+    return bit_copy<__m512d>(lanes);
+}
+
+struct TwoOfHalfs {
+    __m128i at[2];
+};
+struct TwoOfFloats {
+    __m256 at[2];
+};
+
+static inline __m512 maskz_cvtph_ps(__mmask16, __m256i value) {
+    const auto halfs = bit_copy<TwoOfHalfs>(value);
+    return bit_copy<__m512>(
+        TwoOfFloats{{_mm256_cvtph_ps(halfs.at[0]), _mm256_cvtph_ps(halfs.at[1])}});
+}
+
+/// To nearest even, the only rounding in use.
+static inline __m256i maskz_cvtps_ph(__mmask16, __m512 value, int) {
+    const auto floats = bit_copy<TwoOfFloats>(value);
+    return bit_copy<__m256i>(
+        TwoOfHalfs{{_mm256_cvtps_ph(floats.at[0], 0), _mm256_cvtps_ph(floats.at[1], 0)}});
+}
+
 static inline __m256i cvtepi32_epi16(__m512i value) {
     const U32x16 lanes = bit_copy<U32x16>(value);
     Array<unsigned short, 16> words;
@@ -84,6 +118,15 @@ static inline __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
     fp6llm_avx512_shim::mask_storeu_epi32(to, mask, value)
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(value) fp6llm_avx512_shim::cvtepu8_epi32(value)
+#undef _mm512_maskz_cvtepu8_epi32
+#define _mm512_maskz_cvtepu8_epi32(mask, value) fp6llm_avx512_shim::maskz_cvtepu8_epi32(mask, value)
+#undef _mm512_maskz_cvtps_pd
+#define _mm512_maskz_cvtps_pd(mask, value) fp6llm_avx512_shim::maskz_cvtps_pd(mask, value)
+#undef _mm512_maskz_cvtph_ps
+#define _mm512_maskz_cvtph_ps(mask, value) fp6llm_avx512_shim::maskz_cvtph_ps(mask, value)
+#undef _mm512_maskz_cvtps_ph
+#define _mm512_maskz_cvtps_ph(mask, value, rounding) \
+    fp6llm_avx512_shim::maskz_cvtps_ph(mask, value, rounding)
 #undef _mm512_cvtepi32_epi16
 #define _mm512_cvtepi32_epi16(value) fp6llm_avx512_shim::cvtepi32_epi16(value)
 #undef _mm512_cvtne2ps_pbh

@@ -17,6 +17,7 @@
 namespace fp6llm {
 
 const QuantKernels* lowered_avx512_quant_kernels() noexcept;
+const QuantKernels* simde_avx512_quant_kernels() noexcept;
 
 namespace test {
 
@@ -31,6 +32,11 @@ inline void PrintTo(const Variant& variant, std::ostream* out) {
 inline std::vector<Variant> runnable_variants() {
     std::vector<Variant> variants = {{"portable", portable_quant_kernels()},
                                      {"lowered_avx512", lowered_avx512_quant_kernels()}};
+#if defined(FP6LLM_HAVE_SIMDE)
+    if (detected_isa() >= Isa::kAvx2) {
+        variants.push_back({"simde_avx512", simde_avx512_quant_kernels()});
+    }
+#endif
     for (const Variant native :
          {Variant{"avx2", avx2_quant_kernels()}, Variant{"avx512", avx512_quant_kernels()}}) {
         if (native.kernels != nullptr && native.kernels->isa <= detected_isa()) {
