@@ -1,4 +1,5 @@
-"""Codes and scales against ml_dtypes, an implementation of the OCP MX formats that is not ours.
+"""Codes and scales against ml_dtypes, an implementation of the OCP MX formats that is not ours, and,
+for the formats and the rounding that it lacks, against a search over values by definition.
 
 usage: ml_dtypes_test.py QUANTIZE_TOOL
 """
@@ -17,12 +18,21 @@ except ImportError as error:
     sys.exit(1 if os.environ.get("CI") else 77)
 
 TOOL = sys.argv.pop(1)
-# Type numbers are those of fp6llm.h.
+# Type numbers are those of fp6llm.h; bits of the code, bits of the mantissa.
 FORMATS = {
     "E3M2": (32, ml_dtypes.float6_e3m2fn, 6, 2),
     "E2M3": (31, ml_dtypes.float6_e2m3fn, 6, 3),
     "E2M1": (33, ml_dtypes.float4_e2m1fn, 4, 1),
 }
+# Every format by its fields: number, exponent bits, mantissa bits, bias.
+FIELDS = {
+    "E3M2": (32, 3, 2, 3),
+    "E2M3": (31, 2, 3, 1),
+    "E2M2": (0x1001, 2, 2, 1),
+    "E3M1": (0x1002, 3, 1, 3),
+    "E2M1": (33, 2, 1, 1),
+}
+NEAREST_EVEN, NEAREST_AWAY = 0, 1
 TYPES = {"f32": (0, np.float32), "f16": (2, np.float16), "bf16": (14, ml_dtypes.bfloat16)}
 ROW, GROUP, MX = 0, 1, 2
 F32, F16, E8M0 = 0, 2, 30
@@ -32,15 +42,33 @@ def run_tool(*arguments):
     subprocess.run([TOOL, *map(str, arguments)], check=True)
 
 
-def encode(format_name, values):
-    """Codes of an array, by the library."""
-    format_number = FORMATS[format_name][0]
+def encode(folder, source, format_name, values, rounding):
+    """Codes of an array that lies in the file `source`, by all encoders of the library."""
     type_number = next(n for n, t in TYPES.values() if values.dtype == t)
-    with tempfile.TemporaryDirectory() as folder:
-        source, codes = os.path.join(folder, "in"), os.path.join(folder, "codes")
-        values.tofile(source)
-        run_tool("encode", format_number, type_number, 0, source, codes)
-        return np.fromfile(codes, np.uint8)
+    codes = os.path.join(folder, "codes")
+    run_tool("encode", FIELDS[format_name][0], type_number, rounding, source, codes)
+    return np.fromfile(codes, np.uint8)
+
+
+def magnitudes(format_name):
+    """The non-negative values in the order of their codes, from the definition of the fields."""
+    _, exponent_bits, mantissa_bits, bias = FIELDS[format_name]
+    codes = np.arange(2 ** (exponent_bits + mantissa_bits))
+    exponent, mantissa = codes >> mantissa_bits, codes & (2**mantissa_bits - 1)
+    fraction = mantissa / 2.0**mantissa_bits + (exponent > 0)
+    return np.ldexp(fraction, np.maximum(exponent, 1) - bias)
+
+
+def nearest(format_name, values, rounding):
+    """Codes of fp32 values by a search among the midpoints, in fp64; NaN to +max."""
+    table = magnitudes(format_name)
+    midpoints = (table[:-1] + table[1:]) / 2
+    size = np.abs(np.where(np.isnan(values), np.float32(np.inf), values)).astype(np.float64)
+    codes = np.searchsorted(midpoints, size, side="left")  # of a tie the lower code
+    tie = np.append(midpoints, np.nan)[codes] == size
+    codes += tie & ((rounding == NEAREST_AWAY) | (codes % 2 == 1))
+    negative = np.signbit(values) & ~np.isnan(values)
+    return (codes + negative * table.size).astype(np.uint8)
 
 
 def ml_encode(format_name, values):
@@ -64,8 +92,7 @@ def unpack(packed, bits, cols):
 
 def boundaries(format_name):
     """All values, midpoints and quarter points with their neighbours, and fp32's own edges."""
-    bits = FORMATS[format_name][2]
-    values = ml_decode(format_name, np.arange(2 ** (bits - 1), dtype=np.uint8))
+    values = magnitudes(format_name).astype(np.float32)
     steps = np.diff(values, append=values[-1] * 2)
     points = np.concatenate([values + steps * np.float32(f) for f in (0, 0.25, 0.5, 0.75)])
     near = [points]
@@ -106,12 +133,28 @@ def mx_exponents(format_name, amax, rule):
 
 class Encode(unittest.TestCase):
     def check(self, values):
+        as_float = values.astype(np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "in")
+            values.tofile(source)
+            for name in FIELDS:
+                for rounding in (NEAREST_EVEN, NEAREST_AWAY):
+                    got = encode(folder, source, name, values, rounding)
+                    self.equal(name, rounding, values, got, nearest(name, as_float, rounding))
+                    if name in FORMATS and rounding == NEAREST_EVEN:
+                        self.equal(name, rounding, values, got, ml_encode(name, as_float))
+
+    def equal(self, name, rounding, values, got, expected):
+        wrong = np.flatnonzero(got != expected)
+        self.assertEqual(
+            (got.size, wrong.size), (values.size, 0),
+            f"{name}, rounding {rounding}: {wrong.size} differ, e.g. {values[wrong[:5]]}",
+        )  # fmt: skip
+
+    def test_values_by_definition_are_those_of_ml_dtypes(self):
         for name in FORMATS:
-            got, expected = encode(name, values), ml_encode(name, values.astype(np.float32))
-            wrong = np.flatnonzero(got != expected)
-            self.assertEqual(
-                wrong.size, 0, f"{name}: {wrong.size} differ, e.g. {values[wrong[:5]]}"
-            )
+            codes = np.arange(magnitudes(name).size, dtype=np.uint8)
+            np.testing.assert_array_equal(magnitudes(name), ml_decode(name, codes))
 
     def test_every_half(self):
         self.check(np.arange(65536, dtype=np.uint16).view(np.float16))
@@ -127,7 +170,19 @@ class Encode(unittest.TestCase):
         self.check(np.concatenate([any_bits, in_range, small]))
 
     def test_every_boundary(self):
-        self.check(np.concatenate([boundaries(name) for name in FORMATS]))
+        self.check(np.concatenate([boundaries(name) for name in FIELDS]))
+
+    def test_ties_away_differ_on_32_halfs(self):
+        halfs = np.arange(65536, dtype=np.uint16).view(np.float16)
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "in")
+            halfs.tofile(source)
+            even, away = (encode(folder, source, "E3M2", halfs, r) for r in range(2))
+        table = magnitudes("E3M2")
+        ties = ((table[:-1] + table[1:]) / 2)[::2]  # above even codes
+        differing = halfs[even != away].astype(np.float64)
+        self.assertEqual(differing.size, 32)
+        np.testing.assert_array_equal(np.sort(differing), np.sort(np.append(ties, -ties)))
 
 
 class Matrix(unittest.TestCase):
@@ -191,7 +246,7 @@ class Matrix(unittest.TestCase):
                     self.check(name, values, codes, as_float, decoded, 32)
 
     def test_mx_scales_of_every_exponent(self):
-        """One group per power of two, so that every byte but NaN comes up; ml_dtypes decodes it."""
+        """One group per power of two that amax can have; ml_dtypes decodes the scales."""
         amax = np.ldexp(np.float32(1.9), np.arange(-149, 127)).astype(np.float32)
         values = np.zeros((amax.size, 32), np.float32)
         values[:, 9] = amax
@@ -203,6 +258,18 @@ class Matrix(unittest.TestCase):
                 )
                 as_float = scales.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
                 self.check(name, values, codes, as_float, decoded, 32)
+
+    def test_every_e8m0(self):
+        stored = np.arange(256, dtype=np.uint8)
+        with tempfile.TemporaryDirectory() as folder:
+            source, *outputs = (os.path.join(folder, n) for n in ("in", "floats", "back"))
+            stored.tofile(source)
+            run_tool("e8m0", source, *outputs)
+            floats = np.fromfile(outputs[0], np.float32)
+            back = np.fromfile(outputs[1], np.uint8)
+        by_ml_dtypes = stored.view(ml_dtypes.float8_e8m0fnu).astype(np.float32)
+        np.testing.assert_array_equal(floats, by_ml_dtypes)  # NaN equals NaN here
+        np.testing.assert_array_equal(back, stored)
 
 
 if __name__ == "__main__":
