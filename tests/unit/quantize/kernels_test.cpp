@@ -69,6 +69,40 @@ TEST_P(QuantKernelsTest, EncodesAsTheScalarDefinition) {
     }
 }
 
+// The quotient is the division's, rounded once: elements and scales whose quotient is a tie or next
+// to one, and at least one per format and scale where a product with the reciprocal is another.
+TEST_P(QuantKernelsTest, DividesByTheScale) {
+    std::mt19937 random(17);
+    std::uniform_real_distribution<float> mantissa(1.0f, 2.0f);
+    int64_t told_apart = 0;
+    for (const FormatInfo& format : all_formats()) {
+        for (int round = 0; round < 64; ++round) {
+            const float scale = mantissa(random) * 0x1p-9f, reciprocal = 1.0f / scale;
+            std::vector<float> elements;
+            for (int code = 0; code + 1 < 1 << (format.bits - 1); ++code) {
+                const float tie = (format.values[code] + format.values[code + 1]) / 2;
+                const float at = tie * scale;
+                for (const float x : {std::nextafter(at, 0.0f), at, std::nextafter(at, 1.0f)}) {
+                    elements.push_back(x);
+                    told_apart += encode(format, x / scale, Rounding::kNearestEven) !=
+                                  encode(format, x * reciprocal, Rounding::kNearestEven);
+                }
+            }
+            const auto count = static_cast<int64_t>(elements.size());
+            std::vector<uint8_t> codes(elements.size());
+            for (const Rounding rounding : kRoundings) {
+                kernels().f32.encode[static_cast<int>(rounding)](format, elements.data(), count,
+                                                                 count, &scale, codes.data());
+                for (size_t i = 0; i < codes.size(); ++i) {
+                    ASSERT_EQ(codes[i], encode(format, elements[i] / scale, rounding))
+                        << format.name << " " << elements[i] << " / " << scale;
+                }
+            }
+        }
+    }
+    EXPECT_GT(told_apart, 100);
+}
+
 // Groups of every legal kind of size, short ones, and lengths that no vector divides.
 TEST_P(QuantKernelsTest, GroupsHaveTheirOwnScale) {
     const FormatInfo& format = *find_format(DataType::kE2M3);

@@ -97,6 +97,40 @@ TEST(Quantize, ShapesThatDivideNothing) {
     }
 }
 
+// Each legal size, so that groups start everywhere in chunks and rows, and the last one is short.
+TEST(Quantize, EveryGroupSize) {
+    SerialExecutor serial;
+    const int64_t cols = 4100;
+    const FormatInfo& format = *find_format(DataType::kE2M3);
+    const Matrix w = Matrix(DataType::kF16, 1, cols).fill_gaussian(12);
+    Matrix back(DataType::kF32, 1, cols);
+    for (int64_t group = 16; group <= 4096; group += 8) {
+        const QuantSpec spec = group_spec(group, format.type);
+        check_quant_spec(spec);
+        const Quantized quantized = run_quantize(spec, w.view());
+        const std::vector<float> scales = scales_as_floats(spec, quantized);
+        ASSERT_EQ(scales.size(), static_cast<size_t>((cols + group - 1) / group));
+        const std::vector<uint8_t> codes = unpack_row(spec, quantized, 0, cols);
+        dequantize(spec, quantized.codes.data(), quantized.scales.data(), back.mutable_view(),
+                   serial);
+        for (int64_t first = 0; first < cols; first += group) {
+            const int64_t last = std::min(cols, first + group);
+            float amax = 0;
+            for (int64_t c = first; c < last; ++c)
+                amax = std::max(amax, std::fabs(w.at(0, c)));
+            const float scale = scales[static_cast<size_t>(first / group)];
+            ASSERT_EQ(scale, amax / format.max) << "group size " << group << ", column " << first;
+            for (int64_t c = first; c < last; ++c) {
+                const uint8_t code = codes[static_cast<size_t>(c)];
+                ASSERT_EQ(code, encode(format, w.at(0, c) / scale, Rounding::kNearestEven))
+                    << "group size " << group << ", column " << c;
+                ASSERT_EQ(back.at(0, c), format.values[code] * scale)
+                    << "group size " << group << ", column " << c;
+            }
+        }
+    }
+}
+
 TEST(Quantize, TinyAndHugeWeights) {
     for (const float deviation : {1e-45f, 1e-42f, 1e-38f, 1e-30f, 1e30f, 1e37f}) {
         const Matrix w = Matrix(DataType::kF32, 2, 100).fill_gaussian(3, deviation);
@@ -372,6 +406,14 @@ TEST(Quantize, AutoTakesTheFormatOfSmallerError) {
         EXPECT_EQ(automatic.scales, better.scales);
         EXPECT_EQ(automatic.stats.mse, better.stats.mse);
     }
+    // What decides may lie anywhere: in the last of many blocks of rows.
+    const int64_t rows = 301, cols = 1000;
+    Matrix late = Matrix(DataType::kF16, rows, cols).fill_gaussian(13);
+    EXPECT_EQ(run_quantize(row_spec(DataType::kAuto6), late.view()).format, DataType::kE2M3);
+    for (int64_t c = 0; c < cols; ++c)
+        late.set(rows - 1, c, c % 100 == 0 ? 3000.0f : late.at(rows - 1, c) * 1000.0f);
+    EXPECT_EQ(run_quantize(row_spec(DataType::kAuto6), late.view()).format, DataType::kE3M2);
+
     const Matrix zeros = Matrix(DataType::kF32, 2, 8).fill([](int64_t, int64_t) { return 0.0f; });
     EXPECT_EQ(run_quantize(row_spec(DataType::kAuto6), zeros.view()).format, DataType::kE3M2);
 }
