@@ -41,6 +41,22 @@ TEST(PlainCodes, EveryLengthMatchesTheBitStream) {
     }
 }
 
+TEST(PlainCodes, EachCodeAtEachPositionComesBack) {
+    for (const int bits : {4, 5, 6}) {
+        for (size_t position = 0; position < 40; ++position) {
+            for (int code = 0; code < 1 << bits; ++code) {
+                std::vector<uint8_t> codes(40), unpacked(40);
+                codes[position] = static_cast<uint8_t>(code);
+                std::vector<uint8_t> packed(static_cast<size_t>(5 * bits));
+                pack_codes(codes.data(), bits, 40, packed.data());
+                ASSERT_EQ(packed, pack_bit_by_bit(codes, bits)) << position << " " << code;
+                unpack_codes(packed.data(), bits, 40, unpacked.data());
+                ASSERT_EQ(unpacked, codes) << position << " " << code;
+            }
+        }
+    }
+}
+
 TEST(PlainCodes, TouchNothingAround) {
     for (const int bits : {4, 5, 6}) {
         for (int64_t count = 0; count < 40; ++count) {

@@ -90,11 +90,20 @@ TEST(Split42, EachCodeAtEachColumnComesBack) {
     SerialExecutor serial;
     std::vector<uint8_t> codes(64 * 67);
     for (size_t i = 0; i < codes.size(); ++i)
-        codes[i] = static_cast<uint8_t>((i / 67 + i) & 63);
+        codes[i] = static_cast<uint8_t>((i / 67 + i % 67) & 63);
     const std::vector<uint8_t> plain = to_plain(codes, 6, 64, 67);
     const std::vector<uint8_t> packed =
         pack_layout_guarded(kLayout, format(), 64, 67, plain, serial);
     EXPECT_EQ(unpack_layout_guarded(kLayout, format(), 64, 67, packed, serial), plain);
+}
+
+TEST(Split42, ALanguageModelsHeadComesBack) {
+    constexpr int64_t kRows = 151936, kCols = 896;
+    PoolExecutor pool(default_thread_count());
+    const std::vector<uint8_t> plain = make_codes(8, kRows * kCols * 6 / 8);
+    const std::vector<uint8_t> packed =
+        pack_layout_guarded(kLayout, format(), kRows, kCols, plain, pool);
+    EXPECT_EQ(unpack_layout_guarded(kLayout, format(), kRows, kCols, packed, pool), plain);
 }
 
 TEST(Split42, PaddingIsIgnoredOnImport) {

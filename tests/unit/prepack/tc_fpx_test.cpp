@@ -139,8 +139,8 @@ TEST(TcFpx, TheWorkedExample) {
     EXPECT_EQ(packed, expected);
 }
 
-TEST(TcFpx, HoldsTallMatrices) {
-    constexpr int64_t kRows = 151936, kCols = 64;
+TEST(TcFpx, ALanguageModelsHeadComesBack) {
+    constexpr int64_t kRows = 151936, kCols = 896;
     const FormatInfo& format = *find_format(DataType::kE3M2);
     PoolExecutor pool(default_thread_count());
     const std::vector<uint8_t> plain = make_codes(8, kRows * kCols * 6 / 8);

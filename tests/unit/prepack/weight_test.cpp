@@ -72,7 +72,8 @@ TEST_P(WeightRoundTrip, GivesBackCodesAndScalesBitForBit) {
     const WeightCase& c = GetParam();
     const QuantSpec spec = make_spec(c.format, c.mode, c.group, c.scale_type);
     PoolExecutor executor(3);
-    const int64_t shapes[][2] = {{1, 1}, {17, 3}, {16, 16}, {33, 1025}, {40, 2100}, {0, 5}, {5, 0}};
+    const int64_t shapes[][2] = {{1, 1},     {17, 3},     {16, 16}, {33, 1025},
+                                 {40, 2100}, {576, 1536}, {0, 5},   {5, 0}};
     for (const auto& shape : shapes) {
         const int64_t rows = shape[0], cols = shape[1];
         const Plain plain = random_plain(spec, rows, cols, 7);
@@ -90,6 +91,39 @@ TEST_P(WeightRoundTrip, GivesBackCodesAndScalesBitForBit) {
 
 INSTANTIATE_TEST_SUITE_P(Formats, WeightRoundTrip, testing::ValuesIn(kCases),
                          [](const auto& test) { return std::string(test.param.name); });
+
+TEST(Weight, ALanguageModelsHeadComesBack) {
+    const int64_t rows = 151936, cols = 896;
+    PoolExecutor executor(default_thread_count());
+    const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kGroup, 128, DataType::kF16);
+    const Plain plain = random_plain(spec, rows, cols, 9);
+    const auto weight =
+        Weight::from_codes(spec, rows, cols, plain.codes.data(), plain.scales.data(), executor);
+    EXPECT_EQ(weight->bytes(), Weight::blob_bytes(spec, rows, cols));
+    Plain out{std::vector<uint8_t>(plain.codes.size()), std::vector<uint8_t>(plain.scales.size())};
+    weight->export_codes(out.codes.data(), out.scales.data(), executor);
+    EXPECT_TRUE(out.codes == plain.codes);  // too large to print
+    EXPECT_TRUE(out.scales == plain.scales);
+}
+
+/// Immutable: multiplying is const, so exporting is what could touch it. Large ones begin on a huge
+/// page (tests/unit/common/aligned_buffer_test.cpp: such memory is advised to be huge pages).
+TEST(Weight, LargeOnesAreOnHugePagesAndNeverChange) {
+    SerialExecutor executor;
+    const int64_t rows = 1537, cols = 4001;
+    const QuantSpec spec = make_spec(DataType::kE2M3, ScaleMode::kRow, 0, DataType::kF32);
+    const Plain plain = random_plain(spec, rows, cols, 10);
+    const auto weight =
+        Weight::from_codes(spec, rows, cols, plain.codes.data(), plain.scales.data(), executor);
+    const uint8_t* blob = weight->cpu().tiles - 320;
+    ASSERT_GE(weight->bytes(), AlignedBuffer::kHugePageThreshold);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(blob) % (size_t{2} << 20), 0u);
+
+    const std::vector<uint8_t> before(blob, blob + weight->bytes());
+    Plain out = plain;
+    weight->export_codes(out.codes.data(), out.scales.data(), executor);
+    EXPECT_TRUE(std::equal(before.begin(), before.end(), blob));
+}
 
 TEST(Weight, FromFloatsEqualsQuantizeThenPack) {
     SerialExecutor executor;
