@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "core/common/error.hpp"
 
@@ -39,6 +42,33 @@ TEST(AlignedBuffer, IsAlignedAndWritable) {
         EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data()) % alignment, 0u) << bytes;
         std::memset(buffer.data(), 0xA5, bytes);
     }
+}
+
+/// The kernel's flags of the mapping that holds `address`, e.g. "rd wr mr mw me ac hg"; "" where it
+/// does not tell.
+std::string mapping_flags(const void* address) {
+    std::ifstream smaps("/proc/self/smaps");
+    bool inside = false;
+    for (std::string line; std::getline(smaps, line);) {
+        unsigned long long first = 0, last = 0;
+        if (std::sscanf(line.c_str(), "%llx-%llx ", &first, &last) == 2) {
+            const auto at = reinterpret_cast<uintptr_t>(address);
+            inside = first <= at && at < last;
+        } else if (inside && line.rfind("VmFlags:", 0) == 0) {
+            return line.substr(8) + " ";
+        }
+    }
+    return "";
+}
+
+TEST(AlignedBuffer, IsAdvisedToBeHugePagesWhenLarge) {
+    const bool has_huge_pages = std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled").good();
+    const AlignedBuffer large(AlignedBuffer::kHugePageThreshold + 12345);
+    const std::string flags = mapping_flags(large.data());
+    if (!has_huge_pages || flags.empty()) GTEST_SKIP() << "this kernel has none or does not tell";
+    EXPECT_NE(flags.find(" hg "), std::string::npos) << flags;
+    const std::string middle = mapping_flags(large.data() + large.size() / 2);
+    EXPECT_NE(middle.find(" hg "), std::string::npos) << middle;
 }
 
 TEST(AlignedBuffer, OfNothingHoldsNothing) {
