@@ -1,8 +1,9 @@
-// Quantizing alone, in cache, on one thread. Rates are of bytes of weights as given.
+// Quantizing, and quantizing into a weight object, in cache, on one thread. Rates are of bytes of weights as given.
 #include <benchmark/benchmark.h>
 
 #include <cstring>
 
+#include "core/prepack/weight.hpp"
 #include "core/quantize/quantize.hpp"
 #include "tests/bench/matrices.hpp"
 
@@ -55,6 +56,20 @@ BENCHMARK(BM_Quantize)
     ->ArgNames({"mode", "type", "search"})
     ->ArgsProduct({{0, 1, 2}, {0, 2}, {0}})
     ->Args({1, 2, 8});
+
+// Quantize and prepack together; row-wise E3M2 of fp16 is to reach 1 GB/s.
+void BM_WeightFromFloats(benchmark::State& state) {
+    const QuantSpec spec = spec_of(state.range(0));
+    const auto type = static_cast<DataType>(state.range(1));
+    const std::vector<uint8_t> weights = some_weights(type);
+    SerialExecutor executor;
+    for (auto _ : state) {
+        benchmark::DoNotOptimize(
+            Weight::from_floats(spec, {weights.data(), type, kRows, kCols, kCols}, executor));
+    }
+    state.SetBytesProcessed(state.iterations() * static_cast<int64_t>(weights.size()));
+}
+BENCHMARK(BM_WeightFromFloats)->ArgNames({"mode", "type"})->ArgsProduct({{0, 1, 2}, {0, 2}});
 
 void BM_Dequantize(benchmark::State& state) {
     const QuantSpec spec = spec_of(state.range(0));
