@@ -5,7 +5,7 @@
 //       of vectorized kernels that runs here makes the same codes
 //   quantize_tool e8m0 IN FLOATS BACK
 //       stored scales to fp32, and those to stored scales again
-//   quantize_tool matrix FORMAT TYPE MODE GROUP SCALE_TYPE RULE ROWS COLS IN CODES SCALES VALUES
+//   quantize_tool matrix FORMAT TYPE MODE GROUP SCALE_TYPE RULE ROUNDING ROWS COLS IN CODES SCALES VALUES
 //       quantize() with plain codes, and dequantize() of them to fp32
 //
 // FORMAT, TYPE, ROUNDING, MODE, SCALE_TYPE and RULE are the numbers of the C ABI.
@@ -108,9 +108,10 @@ void quantize_matrix(char** args) {
     spec.group_size = number<int64_t>(args[3]);
     spec.scale_type = number<DataType>(args[4]);
     spec.mx_rule = number<MxScaleRule>(args[5]);
+    spec.rounding = number<Rounding>(args[6]);
     check_quant_spec(spec);
-    const std::vector<uint8_t> in = read_file(args[8]);
-    const int64_t rows = number<int64_t>(args[6]), cols = number<int64_t>(args[7]);
+    const std::vector<uint8_t> in = read_file(args[9]);
+    const int64_t rows = number<int64_t>(args[7]), cols = number<int64_t>(args[8]);
     const MatrixView w{in.data(), number<DataType>(args[1]), rows, cols, cols};
 
     SerialExecutor serial;
@@ -120,9 +121,9 @@ void quantize_matrix(char** args) {
     quantize(spec, w, codes.data(), scales.data(), nullptr, serial);
     dequantize(spec, codes.data(), scales.data(), {values.data(), DataType::kF32, rows, cols, cols},
                serial);
-    write_file(args[9], codes.data(), codes.size());
-    write_file(args[10], scales.data(), scales.size());
-    write_file(args[11], values.data(), values.size() * sizeof(float));
+    write_file(args[10], codes.data(), codes.size());
+    write_file(args[11], scales.data(), scales.size());
+    write_file(args[12], values.data(), values.size() * sizeof(float));
 }
 
 }  // namespace
@@ -134,7 +135,7 @@ int main(int argc, char** argv) {
             encode_elements(argv + 2);
         } else if (verb == "e8m0" && argc == 5) {
             convert_e8m0(argv + 2);
-        } else if (verb == "matrix" && argc == 14) {
+        } else if (verb == "matrix" && argc == 15) {
             quantize_matrix(argv + 2);
         } else {
             std::fprintf(stderr, "quantize_tool: see the head of quantize_tool.cpp\n");
