@@ -8,6 +8,7 @@
 
 #include "core/common/float16.hpp"
 #include "core/formats/format.hpp"
+#include "tests/unit/formats/nearest.hpp"
 
 namespace fp6llm {
 namespace {
@@ -32,10 +33,17 @@ TEST(CudaHostConversions, EveryHalfAndEveryBf16) {
     }
 }
 
-TEST(CudaHostConversions, RandomFloats) {
+TEST(CudaHostConversions, EveryBoundary) {
+    for (const FormatInfo& format : all_formats()) {
+        for (const float value : test::boundary_floats(format))
+            ASSERT_NO_FATAL_FAILURE(expect_cudas_code(value));
+    }
+}
+
+TEST(CudaHostConversions, TenMillionFloats) {
     std::mt19937 random(1);
     std::uniform_real_distribution<float> in_range(-30.0f, 30.0f);
-    for (int i = 0; i < 500000; ++i) {
+    for (int i = 0; i < 5000000; ++i) {
         ASSERT_NO_FATAL_FAILURE(expect_cudas_code(in_range(random)));
         ASSERT_NO_FATAL_FAILURE(
             expect_cudas_code(float_from_bits(static_cast<uint32_t>(random()))));
