@@ -45,6 +45,7 @@ static void test_create(fp6llmHandle_t handle, const problem_t* problem) {
     fp6llmWeightInfo_t info = FP6LLM_WEIGHT_INFO_INIT;
     fp6llmWeight_t from_floats = make_weight(handle, problem), from_codes = NULL;
     plain_t plain;
+    size_t bytes = 0;
     quantize(handle, problem, &plain);
     CHECK(exports(handle, from_floats, &plain));
     CHECK(multiplies(handle, from_floats, problem));
@@ -62,6 +63,8 @@ static void test_create(fp6llmHandle_t handle, const problem_t* problem) {
     CHECK(info.backend == FP6LLM_BACKEND_CPU && info.device == 0 && info.isView == 0);
     CHECK(info.codeBytes == CODE_BYTES && info.scaleBytes == OC * sizeof(float));
     CHECK(info.bytes >= info.codeBytes + info.scaleBytes);
+    CHECK_OK(fp6llmWeightGetBlobSize(handle, &config, OC, IC, &bytes));
+    CHECK(info.bytes == bytes); /* all that it holds */
     CHECK(strncmp(info.layout, "cpu-", 4) == 0 && strchr(info.layout, '/') != NULL);
 
     CHECK_OK(fp6llmWeightDestroy(from_floats));
@@ -114,7 +117,7 @@ static void test_blob(fp6llmHandle_t handle, const problem_t* problem) {
     CHECK_OK(fp6llmWeightCreateView(handle, blob, bytes, &view));
     CHECK_OK(fp6llmWeightCreateView(handle, blob, bytes + 1, &another)); /* room to spare */
     CHECK_OK(fp6llmWeightGetInfo(view, &info));
-    CHECK(info.isView == 1 && info.rows == OC && info.cols == IC);
+    CHECK(info.isView == 1 && info.rows == OC && info.cols == IC && info.bytes == bytes);
     CHECK(exports(handle, view, &plain));
     CHECK(multiplies(handle, view, problem));
     CHECK_OK(fp6llmWeightDestroy(view));
