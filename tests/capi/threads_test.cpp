@@ -28,18 +28,20 @@ struct Results {
     std::vector<uint8_t> codes;
     std::vector<float> scales;
     fp6llmQuantStats_t stats;
+    std::vector<std::vector<uint8_t>> dequantized;
     std::vector<std::vector<float>> products;
     bool operator==(const Results& other) const {
         if (products.size() != other.products.size()) return false;
         for (size_t i = 0; i < products.size(); ++i) {
             if (!same_bits(products[i], other.products[i])) return false;
         }
-        return codes == other.codes && same_bits(scales, other.scales) &&
+        return codes == other.codes && dequantized == other.dequantized &&
+               same_bits(scales, other.scales) &&
                std::memcmp(&stats, &other.stats, sizeof stats) == 0;
     }
 };
 
-/// Everything that runs in parallel: quantize, its statistics, pack, multiply both ways round.
+/// Everything that runs in parallel: quantize, its statistics, dequantize, pack, multiply.
 Results compute(fp6llmHandle_t handle, const fp6llmQuantConfig_t& config) {
     static const std::vector<float> w = gaussian(kRows * kCols, 1);
     static const std::vector<float> x = gaussian(64 * std::max(kRows, kCols), 2);
@@ -52,6 +54,15 @@ Results compute(fp6llmHandle_t handle, const fp6llmQuantConfig_t& config) {
     EXPECT_EQ(fp6llmQuantize(handle, &config, kRows, kCols, w.data(), FP6LLM_R_32F, kCols,
                              r.codes.data(), r.scales.data(), &r.stats),
               0);
+    fp6llmQuantConfig_t chosen = config;
+    chosen.format = r.stats.format;
+    for (const auto& [type, bytes] :
+         {std::pair{FP6LLM_R_32F, 4}, std::pair{FP6LLM_R_16F, 2}, std::pair{FP6LLM_R_16BF, 2}}) {
+        std::vector<uint8_t>& back = r.dequantized.emplace_back(kRows * kCols * bytes);
+        EXPECT_EQ(fp6llmDequantize(handle, &chosen, kRows, kCols, r.codes.data(), r.scales.data(),
+                                   back.data(), type, kCols),
+                  0);
+    }
     const Weight weight = make_weight(handle, config, kRows, kCols, w);
     for (const int64_t tokens : {1, 3, 17, 64}) {
         EXPECT_EQ(multiply(handle, weight.get(), tokens, x, r.products.emplace_back()), 0)
