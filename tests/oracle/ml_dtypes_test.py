@@ -1,5 +1,5 @@
-"""Codes and scales against ml_dtypes, an implementation of the OCP MX formats that is not ours, and,
-for the formats and the rounding that it lacks, against a search over values by definition.
+"""Codes and scales against ml_dtypes, an implementation of the OCP MX formats that is not ours,
+and, for the formats and the rounding that it lacks, a search over the values of the definition.
 
 usage: ml_dtypes_test.py QUANTIZE_TOOL
 """

@@ -1,11 +1,12 @@
 // What the oracle tests call: raw little-endian arrays in files, through the library's own code.
 //
 //   quantize_tool encode FORMAT TYPE ROUNDING IN CODES
-//       every element of IN to a code, one per byte, by the scalar definition; fails unless each set
-//       of vectorized kernels that runs here makes the same codes
+//       every element of IN to a code, one per byte, by the scalar definition; fails unless each
+//       set of vectorized kernels that runs here makes the same codes
 //   quantize_tool e8m0 IN FLOATS BACK
 //       stored scales to fp32, and those to stored scales again
-//   quantize_tool matrix FORMAT TYPE MODE GROUP SCALE_TYPE RULE ROUNDING ROWS COLS IN CODES SCALES VALUES
+//   quantize_tool matrix FORMAT TYPE MODE GROUP SCALE_TYPE RULE ROUNDING ROWS COLS
+//                        IN CODES SCALES VALUES
 //       quantize() with plain codes, and dequantize() of them to fp32
 //
 // FORMAT, TYPE, ROUNDING, MODE, SCALE_TYPE and RULE are the numbers of the C ABI.
