@@ -38,6 +38,10 @@ void check_backend(int32_t backend, const char* name) {
     }
 }
 
+const char* backend_name(fp6llmBackend_t backend) noexcept {
+    return backend == FP6LLM_BACKEND_CPU ? "CPU" : backend == FP6LLM_BACKEND_CUDA ? "CUDA" : "AUTO";
+}
+
 DataType check_float_type(int32_t type, const char* name) {
     switch (type) {
         case FP6LLM_R_32F:

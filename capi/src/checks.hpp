@@ -14,10 +14,22 @@ namespace fp6llm::capi {
 void check_not_null(const void* pointer, const char* name);
 /// `alignment` is a power of two. NULL is aligned.
 void check_aligned(const void* pointer, size_t alignment, const char* name);
+/// A pointer that receives one value: there, and aligned.
+template <typename T>
+void check_out(const T* pointer, const char* name) {
+    check_not_null(pointer, name);
+    check_aligned(pointer, alignof(T), name);
+}
+/// The same of one that may be NULL.
+template <typename T>
+void check_optional_out(const T* pointer, const char* name) {
+    check_aligned(pointer, alignof(T), name);
+}
 /// A buffer that must be there and aligned, unless it holds nothing.
 void check_buffer(const void* pointer, bool is_empty, size_t alignment, const char* name);
 void check_not_negative(int64_t value, const char* name);
 void check_backend(int32_t backend, const char* name);
+const char* backend_name(fp6llmBackend_t backend) noexcept;  ///< "CPU"
 
 /// Enumerators of the ABI as the core's, if they exist.
 DataType check_float_type(int32_t type, const char* name);  ///< R_32F, R_16F or R_16BF
@@ -74,13 +86,18 @@ void check_out_struct(const Struct* output, const char* name) {
     (void)read_struct(output, name);
 }
 
-/// Writes the part of an output struct that its caller knows; structSize stays.
+/// Writes the part of an output struct that its caller knows, structSize aside. `output` need not be
+/// aligned: elements of an array lie as far apart as element 0's structSize says.
 template <typename Struct>
-void write_struct(Struct* output, const Struct& value) noexcept {
-    const size_t size = output->structSize < sizeof value ? output->structSize : sizeof value;
-    std::memcpy(reinterpret_cast<unsigned char*>(output) + sizeof(size_t),
+void write_struct(void* output, size_t struct_size, const Struct& value) noexcept {
+    const size_t size = struct_size < sizeof value ? struct_size : sizeof value;
+    std::memcpy(static_cast<unsigned char*>(output) + sizeof(size_t),
                 reinterpret_cast<const unsigned char*>(&value) + sizeof(size_t),
                 size - sizeof(size_t));
+}
+template <typename Struct>
+void write_struct(Struct* output, const Struct& value) noexcept {
+    write_struct(output, output->structSize, value);
 }
 
 }  // namespace fp6llm::capi

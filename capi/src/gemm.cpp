@@ -125,7 +125,7 @@ fp6llmStatus_t fp6llmGemmGetWorkspaceSize(fp6llmHandle_t handle, fp6llmOperation
         GemmProblem problem = check_shape(shape);
         problem.weight = &check_weight(context, A, "A");
         check_shapes_agree(problem, shape, "A");
-        check_not_null(bytes, "bytes");
+        check_out(bytes, "bytes");
         *bytes = choose_plan(problem, algo, context.isa, context.executor().concurrency())
                      .workspace_bytes;
     });
@@ -144,7 +144,7 @@ fp6llmStatus_t fp6llmGemmGetHeuristic(fp6llmHandle_t handle, fp6llmOperation_t t
         check_shapes_agree(problem, shape, "A");
         if (requested < 1) fail(Status::kInvalidValue, "requested = %d < 1", requested);
         check_out_struct(results, "results");
-        check_not_null(returned, "returned");
+        check_out(returned, "returned");
 
         const int threads = context.executor().concurrency();
         choose_plan(problem, kAlgoDefault, context.isa, threads);  // says what is not supported
@@ -159,9 +159,8 @@ fp6llmStatus_t fp6llmGemmGetHeuristic(fp6llmHandle_t handle, fp6llmOperation_t t
             result.isReference = plans[i].algo == kAlgoReference ? 1 : 0;
             result.workspaceSize = plans[i].workspace_bytes;
             std::strncpy(result.name, plans[i].name, sizeof result.name - 1);
-            auto* element = reinterpret_cast<fp6llmHeuristicResult_t*>(out);
-            element->structSize = stride;
-            write_struct(element, result);
+            std::memcpy(out, &stride, sizeof stride);
+            write_struct(out, stride, result);
         }
         *returned = count;
     });
@@ -225,6 +224,7 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
         const Shape shape{transa, transb, m, n, k, Btype, Ctype, computeType};
         GemmProblem problem = check_shape(shape);
         check_not_negative(groups, "groups");
+        checked_mul(groups, sizeof(int64_t), "groups");  // bytes of offsets, and of A
         if (transb != FP6LLM_OP_N) {
             fail(Status::kNotSupported, "transb = T in a grouped multiplication; N is supported");
         }

@@ -42,6 +42,9 @@ fp6llmStatus_t copy_text(const char* text, char* buffer, size_t size, size_t* ne
     if (buffer == nullptr && size != 0) {
         return report(nullptr, Status::kInvalidValue, "buffer is NULL but size is not 0");
     }
+    if (reinterpret_cast<uintptr_t>(needed) % alignof(size_t) != 0) {
+        return report(nullptr, Status::kInvalidValue, "needed is not aligned to a size_t");
+    }
     const size_t length = std::strlen(text);
     if (size != 0) {
         const size_t copied = length < size ? length : size - 1;

@@ -41,7 +41,12 @@ void CallerExecutor::run(int64_t count, TaskRef task) {
             chunks.task(i);
         chunks.finished.fetch_add(1, std::memory_order_release);
     };
-    parallel_for_(user_, state.chunks, run_chunk, &state);
+    try {
+        parallel_for_(user_, state.chunks, run_chunk, &state);
+    } catch (...) {
+        // Even if it was out of memory: outputs may have been written, which ALLOC_FAILED excludes.
+        fail(Status::kExecutionFailed, "the caller's parallelFor threw an exception");
+    }
     const int64_t finished = state.finished.load(std::memory_order_acquire);
     if (finished != state.chunks) {
         fail(Status::kExecutionFailed, "the caller's parallelFor finished %lld of %lld tasks",
@@ -72,6 +77,9 @@ std::unique_ptr<fp6llmContext> make_context(const fp6llmHandleConfig_t& config) 
         fail(Status::kInvalidValue, "config->device = %d: the CPU is device 0", config.device);
     }
     check_threads(config.numThreads, "config->numThreads");
+    if (config.reserved != 0) {
+        fail(Status::kInvalidValue, "config->reserved = %d is not 0", config.reserved);
+    }
     auto context = std::make_unique<fp6llmContext>();
     context->isa = active_isa();
     context->set_threads(config.numThreads);
@@ -113,7 +121,7 @@ fp6llmStatus_t fp6llmCreate(fp6llmHandle_t* handle) {
 
 fp6llmStatus_t fp6llmCreateWithConfig(fp6llmHandle_t* handle, const fp6llmHandleConfig_t* config) {
     return guard([&] {
-        check_not_null(handle, "handle");
+        check_out(handle, "handle");
         *handle = make_context(read_struct(config, "config")).release();
     });
 }
@@ -143,7 +151,7 @@ fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t stream) {
 
 fp6llmStatus_t fp6llmGetStream(fp6llmHandle_t handle, fp6llmStream_t* stream) {
     return guard(handle, [&](fp6llmContext& context) {
-        check_not_null(stream, "stream");
+        check_out(stream, "stream");
         *stream = context.stream;
     });
 }
@@ -176,14 +184,14 @@ fp6llmStatus_t fp6llmSetPointerMode(fp6llmHandle_t handle, fp6llmPointerMode_t m
 
 fp6llmStatus_t fp6llmGetPointerMode(fp6llmHandle_t handle, fp6llmPointerMode_t* mode) {
     return guard(handle, [&](fp6llmContext& context) {
-        check_not_null(mode, "mode");
+        check_out(mode, "mode");
         *mode = context.pointer_mode;
     });
 }
 
 fp6llmStatus_t fp6llmGetBackend(fp6llmHandle_t handle, fp6llmBackend_t* backend) {
     return guard(handle, [&](fp6llmContext& context) {
-        check_not_null(backend, "backend");
+        check_out(backend, "backend");
         *backend = context.backend;
     });
 }
@@ -197,7 +205,7 @@ fp6llmStatus_t fp6llmSetNumThreads(fp6llmHandle_t handle, int threads) {
 
 fp6llmStatus_t fp6llmGetNumThreads(fp6llmHandle_t handle, int* threads) {
     return guard(handle, [&](fp6llmContext& context) {
-        check_not_null(threads, "threads");
+        check_out(threads, "threads");
         *threads = context.pool.concurrency();
     });
 }

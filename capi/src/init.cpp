@@ -10,8 +10,7 @@ namespace {
 template <typename Struct>
 fp6llmStatus_t initialize(Struct* output, const char* name, const Struct& value) noexcept {
     return guard([&] {
-        check_not_null(output, name);
-        check_aligned(output, alignof(Struct), name);
+        check_out(output, name);
         *output = value;
     });
 }

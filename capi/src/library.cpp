@@ -82,7 +82,7 @@ using namespace fp6llm::capi;
 
 fp6llmStatus_t fp6llmGetVersion(int* version) {
     return guard([&] {
-        check_not_null(version, "version");
+        check_out(version, "version");
         *version = FP6LLM_VERSION;
     });
 }
@@ -115,7 +115,7 @@ fp6llmStatus_t fp6llmGetLastErrorString(char* buffer, size_t size, size_t* neede
 
 fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count) {
     return guard([&] {
-        check_not_null(count, "count");
+        check_out(count, "count");
         check_backend(backend, "backend");
         *count = backend == FP6LLM_BACKEND_CUDA ? 0 : 1;
     });

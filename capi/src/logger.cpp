@@ -5,6 +5,8 @@
 #include <atomic>
 #include <mutex>
 
+#include "capi/src/guard.hpp"
+
 namespace fp6llm::capi {
 namespace {
 
@@ -15,10 +17,13 @@ fp6llmLogCallback_t g_callback = nullptr;
 void* g_user = nullptr;
 
 /// A forked child must not inherit the mutex from a thread that it does not have.
-void keep_usable_after_fork() noexcept {
+void keep_usable_after_fork() {
     static std::once_flag once;
     std::call_once(once, [] {
-        pthread_atfork([] { g_mutex.lock(); }, [] { g_mutex.unlock(); }, [] { g_mutex.unlock(); });
+        if (pthread_atfork([] { g_mutex.lock(); }, [] { g_mutex.unlock(); },
+                           [] { g_mutex.unlock(); }) != 0) {
+            throw std::bad_alloc();
+        }
     });
 }
 
@@ -39,10 +44,11 @@ void log(fp6llmLogLevel_t level, const char* message) noexcept {
 using namespace fp6llm::capi;
 
 fp6llmStatus_t fp6llmSetLogger(fp6llmLogCallback_t callback, void* user) {
-    keep_usable_after_fork();
-    const std::lock_guard<std::mutex> lock(g_mutex);
-    g_callback = callback;
-    g_user = user;
-    g_enabled.store(callback != nullptr, std::memory_order_relaxed);
-    return FP6LLM_STATUS_SUCCESS;
+    return guard([&] {
+        keep_usable_after_fork();
+        const std::lock_guard<std::mutex> lock(g_mutex);
+        g_callback = callback;
+        g_user = user;
+        g_enabled.store(callback != nullptr, std::memory_order_relaxed);
+    });
 }

@@ -27,6 +27,8 @@ fp6llmStatus_t fp6llmQuantGetSizes(const fp6llmQuantConfig_t* config, int64_t ro
     return guard([&] {
         const QuantSpec spec = check_quant_config(config, AutoFormat::kAllowed);
         const QuantSizes sizes = check_quant_shape(spec, rows, cols);
+        check_optional_out(codeBytes, "codeBytes");
+        check_optional_out(scaleBytes, "scaleBytes");
         if (codeBytes != nullptr) *codeBytes = sizes.code_bytes;
         if (scaleBytes != nullptr) *scaleBytes = sizes.scale_bytes;
     });

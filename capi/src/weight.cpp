@@ -47,8 +47,8 @@ const fp6llmWeight& check_weight(fp6llmWeight_t weight, const char* name) {
 const Weight& check_weight(const fp6llmContext& context, fp6llmWeight_t weight, const char* name) {
     const fp6llmWeight& checked = check_weight(weight, name);
     if (checked.backend != context.backend) {
-        fail(Status::kInvalidValue, "%s is of backend %d, the handle of backend %d", name,
-             static_cast<int>(checked.backend), static_cast<int>(context.backend));
+        fail(Status::kInvalidValue, "%s is of backend %s, the handle of backend %s", name,
+             backend_name(checked.backend), backend_name(context.backend));
     }
     return *checked.impl;
 }
@@ -65,7 +65,7 @@ fp6llmStatus_t fp6llmWeightCreate(fp6llmHandle_t handle, const fp6llmQuantConfig
         const QuantSpec spec = check_quant_config(config, AutoFormat::kAllowed);
         check_quant_shape(spec, rows, cols);
         const MatrixView w = check_weights(W, Wtype, rows, cols, ldw);
-        check_not_null(weight, "weight");
+        check_out(weight, "weight");
         give(Weight::from_floats(spec, w, context.executor()), weight);
     });
 }
@@ -76,7 +76,7 @@ fp6llmStatus_t fp6llmWeightCreateFromCodes(fp6llmHandle_t handle, const fp6llmQu
     return guard(handle, [&](fp6llmContext& context) {
         const QuantSpec spec = check_quant_config(config, AutoFormat::kInvalid);
         const CodesAndScales plain = check_codes(spec, rows, cols, codes, scales);
-        check_not_null(weight, "weight");
+        check_out(weight, "weight");
         give(Weight::from_codes(spec, rows, cols, plain.codes, plain.scales, context.executor()),
              weight);
     });
@@ -94,7 +94,7 @@ fp6llmStatus_t fp6llmWeightCreateFromPacked(fp6llmHandle_t handle, fp6llmPackedL
         const size_t packed_bytes = packed_layout_bytes(from, format, rows, cols);
         check_buffer(packed, packed_bytes == 0, 1, "packed");
         check_buffer(scales, sizes.scale_bytes == 0, spec.scale_element_bytes(), "scales");
-        check_not_null(weight, "weight");
+        check_out(weight, "weight");
 
         const AlignedBuffer codes = plain_codes(sizes);
         unpack_layout(from, format, rows, cols, static_cast<const uint8_t*>(packed), codes.data(),
@@ -137,6 +137,8 @@ fp6llmStatus_t fp6llmPackedGetSizes(fp6llmPackedLayout_t layout, const fp6llmQua
                                     size_t* scaleBytes) {
     return guard([&] {
         const PackedLayout packed_layout = check_layout(layout);
+        check_optional_out(packedBytes, "packedBytes");
+        check_optional_out(scaleBytes, "scaleBytes");
         const QuantSpec spec = check_quant_config(config, AutoFormat::kInvalid);
         const QuantSizes sizes = check_quant_shape(spec, rows, cols);
         const size_t bytes =
@@ -185,7 +187,7 @@ fp6llmStatus_t fp6llmWeightGetBlobSize(fp6llmHandle_t handle, const fp6llmQuantC
     return guard(handle, [&](fp6llmContext&) {
         const QuantSpec spec = check_quant_config(config, AutoFormat::kInvalid);
         check_quant_shape(spec, rows, cols);
-        check_not_null(bytes, "bytes");
+        check_out(bytes, "bytes");
         *bytes = Weight::blob_bytes(spec, rows, cols);
     });
 }
@@ -212,7 +214,7 @@ fp6llmStatus_t fp6llmWeightCreateView(fp6llmHandle_t handle, const void* blob, s
     return guard(handle, [&](fp6llmContext&) {
         check_not_null(blob, "blob");
         check_aligned(blob, FP6LLM_BLOB_ALIGNMENT, "blob");
-        check_not_null(weight, "weight");
+        check_out(weight, "weight");
         give(Weight::from_blob(static_cast<const uint8_t*>(blob), bytes), weight);
     });
 }

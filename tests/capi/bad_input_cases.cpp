@@ -200,7 +200,7 @@ const std::vector<Row>& all_rows() {
         w.float_type("Ytype").with(FP6LLM_R_16BF, "Ytype = R_16BF for R_32F", kNotSupported, "Ytype.*Xtype"),
         w.leading_dimension("ldy", kRows)),
     ROW(fp6llmGemmGroupedEx, w.handle(),
-        any<int64_t>(2).with(-1, "groups = -1", kInvalid, "groups.*-1"), transa(w),
+        w.size("groups", 2), transa(w),
         transb(w).with(FP6LLM_OP_T, "transb = T", kNotSupported, "transb.*T"), m(w), n(w), k(w),
         w.offsets(), w.scalar("alpha", 1.0f), w.weights(), b(w), w.float_type("Btype"),
         w.leading_dimension("ldb", kCols), w.scalar("beta", 0.0f), c(w), c_type(w),

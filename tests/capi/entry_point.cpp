@@ -257,6 +257,10 @@ Arg<const fp6llmHandleConfig_t*> World::handle_config() {
         wrong.push_back(
             {"numThreads", FP6LLM_STATUS_INVALID_VALUE, [=](Config& c) { c.numThreads = value; }});
     }
+    for (const int value : {-1, 1}) {
+        wrong.push_back(
+            {"reserved", FP6LLM_STATUS_INVALID_VALUE, [=](Config& c) { c.reserved = value; }});
+    }
     Config valid = FP6LLM_HANDLE_CONFIG_INIT;
     valid.backend = FP6LLM_BACKEND_CPU;
     return in_struct("config", valid, wrong);

@@ -59,6 +59,7 @@ struct EntryPoint {
     std::function<fp6llmStatus_t()> valid;
     std::vector<Case> cases;
     bool takes_handle;
+    bool takes_weight;
 };
 
 template <typename T>
@@ -83,6 +84,8 @@ EntryPoint make_entry_point(std::index_sequence<kIndices...>, fp6llmStatus_t (*f
     EntryPoint entry;
     entry.valid = [=] { return std::apply(function, valid); };
     entry.takes_handle = (std::is_same_v<T, fp6llmHandle_t> || ...);
+    entry.takes_weight =
+        ((std::is_same_v<T, fp6llmWeight_t> || std::is_same_v<T, const fp6llmWeight_t*>) || ...);
     (add_cases<kIndices>(entry, function, valid, args), ...);
     return entry;
 }
@@ -165,12 +168,12 @@ class World {
     /// A pointer that receives one value.
     template <typename T>
     Arg<T*> out(const std::string& name, bool optional = false) {
-        return typed<T*>(out_buffer(name, sizeof(T), 1, optional));
+        return typed<T*>(out_buffer(name, sizeof(T), alignof(T), optional));
     }
     /// A pointer that receives a new object.
     template <typename T>
     Arg<T*> created(const std::string& name) {
-        Arg<void*> arg = out_buffer(name, sizeof(T), 1);
+        Arg<void*> arg = out_buffer(name, sizeof(T), alignof(T));
         created_.push_back({arg.valid, [](void* slot) {
                                 T object;
                                 std::memcpy(&object, slot, sizeof object);

@@ -62,6 +62,7 @@ TEST(Overflow, OfPackedLayoutsIsRefused) {
              {Shape{k2to31, k2to31}, Shape{k2to40, k2to40}, Shape{k2to61, 64}, Shape{64, k2to61}}) {
             EXPECT_EQ(fp6llmPackedGetSizes(layout, &config, rows, cols, &bytes, &bytes),
                       FP6LLM_STATUS_INVALID_VALUE);
+            EXPECT_NE(last_error().find("overflow"), std::string::npos) << last_error();
             EXPECT_EQ(fp6llmWeightCreateFromPacked(handle.get(), layout, &config, rows, cols,
                                                    memory, memory, &weight),
                       FP6LLM_STATUS_INVALID_VALUE);
@@ -91,6 +92,13 @@ TEST(Overflow, OfTokensTimesLeadingDimensionsIsRefused) {
             << last_error();
         EXPECT_EQ(fp6llmLinear(handle.get(), c.n, &x, FP6LLM_R_32F, c.ldb, weight.get(), nullptr,
                                &y, FP6LLM_R_32F, c.ldc),
+                  FP6LLM_STATUS_INVALID_VALUE)
+            << last_error();
+        const int64_t offsets[] = {0, c.n};
+        const fp6llmWeight_t weights[] = {weight.get()};
+        EXPECT_EQ(fp6llmGemmGroupedEx(handle.get(), 1, FP6LLM_OP_T, FP6LLM_OP_N, kSize, c.n, kSize,
+                                      offsets, &one, weights, &x, FP6LLM_R_32F, c.ldb, &zero, &y,
+                                      FP6LLM_R_32F, c.ldc, FP6LLM_COMPUTE_32F, FP6LLM_ALGO_DEFAULT),
                   FP6LLM_STATUS_INVALID_VALUE)
             << last_error();
     }

@@ -146,10 +146,10 @@ TEST(StructSize, OutputStructsGetWhatTheirCallerKnows) {
         });
 }
 
-/// An older caller's array has a smaller stride.
+/// An older caller's array has a smaller stride, a newer one's a larger; any leaves elements aligned
+/// or not.
 TEST(StructSize, OfElementZeroIsTheStrideOfHeuristicResults) {
     constexpr int64_t kSize = 32;
-    constexpr size_t kStride = offsetof(fp6llmHeuristicResult_t, name);
     const Handle handle = make_handle();
     const Weight weight =
         make_weight(handle.get(), quant_config(), kSize, kSize, gaussian(kSize * kSize, 1));
@@ -165,20 +165,25 @@ TEST(StructSize, OfElementZeroIsTheStrideOfHeuristicResults) {
     ASSERT_EQ(ask(whole.data(), 8, &count), 0);
     ASSERT_GE(count, 2);
 
-    std::vector<unsigned char> packed(kStride * static_cast<size_t>(count) + 8, kPattern);
-    const size_t stride = kStride;
-    std::memcpy(packed.data(), &stride, sizeof stride);
-    ASSERT_EQ(ask(packed.data(), count, &returned), 0) << last_error();
-    EXPECT_EQ(returned, count);
-    for (int i = 0; i < count; ++i) {
-        int32_t algo;
-        std::memcpy(&algo,
-                    packed.data() + static_cast<size_t>(i) * kStride +
-                        offsetof(fp6llmHeuristicResult_t, algo),
-                    sizeof algo);
-        EXPECT_EQ(algo, whole[static_cast<size_t>(i)].algo);
+    for (const size_t stride : {offsetof(fp6llmHeuristicResult_t, name), size_t{13}, size_t{27},
+                                sizeof(fp6llmHeuristicResult_t) + 3}) {
+        SCOPED_TRACE(stride);
+        std::vector<unsigned char> packed(stride * static_cast<size_t>(count) + 8, kPattern);
+        std::memset(packed.data(), 0, stride);
+        std::memcpy(packed.data(), &stride, sizeof stride);
+        ASSERT_EQ(ask(packed.data(), count, &returned), 0) << last_error();
+        EXPECT_EQ(returned, count);
+        for (int i = 0; i < count; ++i) {
+            const unsigned char* element = packed.data() + static_cast<size_t>(i) * stride;
+            EXPECT_EQ(std::memcmp(element, &stride, sizeof stride), 0);
+            EXPECT_EQ(std::memcmp(element + sizeof stride,
+                                  reinterpret_cast<const unsigned char*>(&whole[i]) + sizeof stride,
+                                  std::min(stride, sizeof whole[i]) - sizeof stride),
+                      0)
+                << i;
+        }
+        EXPECT_EQ(packed[packed.size() - 8], kPattern);
     }
-    EXPECT_EQ(packed[packed.size() - 8], kPattern);
 }
 
 }  // namespace

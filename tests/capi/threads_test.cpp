@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <thread>
 
 #include "tests/capi/support.hpp"
@@ -203,7 +204,18 @@ TEST_F(WrongExecutor, ThatInventsIndicesDoesNoHarm) {
 
 TEST_F(WrongExecutor, ThatThrowsIsReported) {
     EXPECT_EQ(multiply_with([](void*, int64_t, fp6llmTask_t, void*) { throw 1; }),
-              FP6LLM_STATUS_INTERNAL_ERROR);
+              FP6LLM_STATUS_EXECUTION_FAILED);
+    EXPECT_NE(last_error().find("parallelFor"), std::string::npos) << last_error();
+    expect_recovery();
+}
+
+/// ALLOC_FAILED would promise that nothing has been written.
+TEST_F(WrongExecutor, ThatRunsOutOfMemoryHalfwayIsNotAnAllocationThatFailed) {
+    EXPECT_EQ(multiply_with([](void*, int64_t, fp6llmTask_t task, void* context) {
+                  task(context, 0);
+                  throw std::bad_alloc();
+              }),
+              FP6LLM_STATUS_EXECUTION_FAILED);
     expect_recovery();
 }
 
