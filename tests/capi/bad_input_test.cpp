@@ -48,6 +48,22 @@ TEST_P(BadInput, IsRefusedByNameAndChangesNothing) {
     EXPECT_EQ(entry.valid(), FP6LLM_STATUS_SUCCESS) << last_error();
 }
 
+/// No call prints, right or wrong. (It runs after the test above, where a crash shows its report.)
+TEST_P(BadInput, PrintsNothing) {
+    World world;
+    const EntryPoint entry = GetParam().make(world);
+    ::testing::internal::CaptureStdout();
+    ::testing::internal::CaptureStderr();
+    world.paint();
+    entry.valid();
+    for (const Case& c : entry.cases) {
+        world.paint();
+        c.call();
+    }
+    EXPECT_EQ(::testing::internal::GetCapturedStdout(), "");
+    EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
+}
+
 INSTANTIATE_TEST_SUITE_P(EntryPoints, BadInput, ::testing::ValuesIn(all_rows()),
                          [](const auto& row) { return std::string(row.param.name); });
 

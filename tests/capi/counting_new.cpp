@@ -7,7 +7,7 @@
 namespace {
 
 thread_local int news_until_failure = 0;
-std::atomic<int64_t> live{0};
+std::atomic<int64_t> live{0}, all{0};
 
 }  // namespace
 
@@ -16,6 +16,7 @@ void* operator new(size_t bytes) {
     void* memory = std::malloc(bytes > 0 ? bytes : 1);
     if (memory == nullptr) throw std::bad_alloc();
     ++live;
+    ++all;
     return memory;
 }
 
@@ -35,6 +36,9 @@ void fail_new_after(int n) noexcept {
 }
 int64_t live_news() noexcept {
     return live;
+}
+int64_t all_news() noexcept {
+    return all;
 }
 
 }  // namespace fp6llm::capi_test

@@ -12,4 +12,7 @@ void fail_new_after(int n) noexcept;
 /// Blocks allocated and not yet freed, by all threads.
 int64_t live_news() noexcept;
 
+/// Blocks ever allocated, by all threads.
+int64_t all_news() noexcept;
+
 }  // namespace fp6llm::capi_test

@@ -1,6 +1,7 @@
 // Out of memory, simulated: the first, second, third ... allocation of each call fails, until the
 // call gets through. Each failure must be ALLOC_FAILED, leave the outputs as they were, and leak
-// nothing (operator new is counted here; AlignedBuffer's memory is LeakSanitizer's part).
+// nothing (operator new is counted here; AlignedBuffer's memory is LeakSanitizer's part). Every entry
+// point with the valid arguments of the table of bad input, then calls that allocate in other ways.
 #include <gtest/gtest.h>
 
 #include <cctype>
@@ -8,7 +9,7 @@
 
 #include "core/common/aligned_buffer.hpp"
 #include "tests/capi/counting_new.hpp"
-#include "tests/capi/support.hpp"
+#include "tests/capi/entry_point.hpp"
 
 namespace fp6llm::capi_test {
 namespace {
@@ -25,6 +26,36 @@ void fail_after(Source source, int n) {
         fail_allocation_after(n);
     }
 }
+
+class OutOfMemoryIn : public ::testing::TestWithParam<Row> {};
+
+TEST_P(OutOfMemoryIn, IsReportedAndLeavesNothingBehind) {
+    for (const Source source : {Source::kOperatorNew, Source::kAlignedBuffer}) {
+        for (int n = 1;; ++n) {
+            ASSERT_LT(n, 1000) << "never gets through";
+            World world;  // a fresh one: its handle's scratch would otherwise be there already
+            const EntryPoint entry = GetParam().make(world);
+            world.paint();
+            const int64_t live = live_news();
+            fail_after(source, n);
+            const fp6llmStatus_t status = entry.valid();
+            fail_after(source, 0);
+            if (status == FP6LLM_STATUS_SUCCESS) {
+                world.paint();  // frees what was made
+                EXPECT_EQ(live_news(), live) << "after success";
+                break;
+            }
+            EXPECT_EQ(status, FP6LLM_STATUS_ALLOC_FAILED) << last_error();
+            EXPECT_EQ(live_news(), live) << "leaked by failure " << n;
+            EXPECT_TRUE(world.untouched()) << "failure " << n;
+            EXPECT_NE(last_error().find("memory"), std::string::npos) << last_error();
+            EXPECT_EQ(entry.valid(), FP6LLM_STATUS_SUCCESS) << last_error();
+        }
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(EntryPoints, OutOfMemoryIn, ::testing::ValuesIn(all_rows()),
+                         [](const auto& row) { return std::string(row.param.name); });
 
 /// Outputs that a failing call must leave alone.
 class Outputs {

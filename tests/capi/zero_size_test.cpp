@@ -119,6 +119,98 @@ TEST(ZeroSize, Products) {
     }
 }
 
+TEST(ZeroSize, PackedLayouts) {
+    const Handle handle = make_handle();
+    const fp6llmQuantConfig_t config = quant_config();
+    for (const fp6llmPackedLayout_t layout : {FP6LLM_LAYOUT_TC_FPX, FP6LLM_LAYOUT_SPLIT_4_2}) {
+        for (const auto& [rows, cols] : {Shape{0, 0}, Shape{0, 64}, Shape{64, 0}}) {
+            SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(cols));
+            size_t packed = 1, scales = 1;
+            EXPECT_EQ(fp6llmPackedGetSizes(layout, &config, rows, cols, &packed, &scales), 0)
+                << last_error();
+            EXPECT_EQ(packed, 0u);
+            EXPECT_EQ(scales, 0u);
+            fp6llmWeight_t raw = nullptr;
+            ASSERT_EQ(fp6llmWeightCreateFromPacked(handle.get(), layout, &config, rows, cols,
+                                                   nullptr, nullptr, &raw),
+                      0)
+                << last_error();
+            const Weight weight(raw);
+            EXPECT_EQ(fp6llmWeightExportPacked(handle.get(), raw, layout, nullptr, nullptr), 0);
+            unsigned char untouched = 0xA5;
+            EXPECT_EQ(fp6llmWeightExportPacked(handle.get(), raw, layout, &untouched, nullptr), 0);
+            EXPECT_EQ(untouched, 0xA5);
+        }
+    }
+}
+
+/// No groups, groups without tokens, and weights without rows or columns.
+TEST(ZeroSize, GroupedProducts) {
+    const Handle handle = make_handle();
+    const float one = 1.0f, two = 2.0f;
+    const std::vector<float> x = gaussian(64, 1);
+    for (const Shape& shape : {Shape{4, 4}, Shape{4, 0}, Shape{0, 4}}) {
+        const auto [rows, cols] = shape;
+        SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(cols));
+        fp6llmWeight_t raw = nullptr;
+        ASSERT_EQ(fp6llmWeightCreate(handle.get(), &kConfigs[0], rows, cols, x.data(), FP6LLM_R_32F,
+                                     4, &raw),
+                  0);
+        const Weight weight(raw);
+        const fp6llmWeight_t weights[] = {raw, nullptr};
+        for (const int64_t groups : {0, 1, 2}) {
+            for (const int64_t tokens : {0, 2}) {
+                const int64_t offsets[] = {0, tokens, tokens};
+                const int64_t used = groups > 0 ? tokens : 0;
+                const void* b = cols == 0 || tokens == 0 ? nullptr : x.data();
+                std::vector<float> c(16, 3.0f);
+                EXPECT_EQ(
+                    fp6llmGemmGroupedEx(handle.get(), groups, FP6LLM_OP_T, FP6LLM_OP_N, rows,
+                                        tokens, cols, offsets, &one, groups > 0 ? weights : nullptr,
+                                        b, FP6LLM_R_32F, 4, &two, c.data(), FP6LLM_R_32F, 4,
+                                        FP6LLM_COMPUTE_32F, FP6LLM_ALGO_DEFAULT),
+                    0)
+                    << last_error();
+                if (used != 0 && cols != 0 && rows != 0) continue;  // a product: tested elsewhere
+                for (size_t i = 0; i < c.size(); ++i) {
+                    EXPECT_EQ(c[i], i < static_cast<size_t>(rows * used) ? 6.0f : 3.0f) << i;
+                }
+            }
+        }
+    }
+}
+
+TEST(ZeroSize, QuestionsAboutProducts) {
+    const Handle handle = make_handle();
+    for (const auto& [rows, cols] : kEmpty) {
+        fp6llmWeight_t raw = nullptr;
+        ASSERT_EQ(fp6llmWeightCreate(handle.get(), &kConfigs[0], rows, cols, nullptr, FP6LLM_R_32F,
+                                     5, &raw),
+                  0);
+        const Weight weight(raw);
+        for (const auto transa : {FP6LLM_OP_N, FP6LLM_OP_T}) {
+            const int64_t m = transa == FP6LLM_OP_T ? rows : cols;
+            for (const int64_t n : {0, 3}) {
+                size_t bytes = 0;
+                EXPECT_EQ(
+                    fp6llmGemmGetWorkspaceSize(handle.get(), transa, FP6LLM_OP_N, m, n,
+                                               rows + cols - m, raw, FP6LLM_R_32F, FP6LLM_R_32F,
+                                               FP6LLM_COMPUTE_32F, FP6LLM_ALGO_DEFAULT, &bytes),
+                    0)
+                    << last_error();
+                fp6llmHeuristicResult_t result = FP6LLM_HEURISTIC_RESULT_INIT;
+                int returned = 0;
+                EXPECT_EQ(fp6llmGemmGetHeuristic(handle.get(), transa, FP6LLM_OP_N, m, n,
+                                                 rows + cols - m, raw, FP6LLM_R_32F, FP6LLM_R_32F,
+                                                 FP6LLM_COMPUTE_32F, 1, &result, &returned),
+                          0)
+                    << last_error();
+                EXPECT_EQ(returned, 1);
+            }
+        }
+    }
+}
+
 TEST(ZeroSize, LinearOfNoTokensNeedsNoBuffers) {
     const Handle handle = make_handle();
     const Weight weight = make_weight(handle.get(), quant_config(), 4, 8, gaussian(32, 1));
