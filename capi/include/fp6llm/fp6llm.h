@@ -63,8 +63,8 @@ extern "C" {
  * - **Host and device.** A handle has one backend. On a CPU handle every pointer is a host pointer.
  *   On a CUDA handle matrices, codes and scales are device pointers; config structs, stats and the
  *   arrays of handles are always host pointers; `alpha` and `beta` follow the pointer mode.
- * - **Alignment.** A pointer to elements must be aligned to the element size; anything less is
- *   FP6LLM_STATUS_INVALID_VALUE. Blobs need ::FP6LLM_BLOB_ALIGNMENT.
+ * - **Alignment.** A pointer to elements, to a struct or to a single output must be aligned as its
+ *   type is; anything less is FP6LLM_STATUS_INVALID_VALUE. Blobs need ::FP6LLM_BLOB_ALIGNMENT.
  * - **Threads.** A handle may be used by one thread at a time, and moved between threads freely. A
  *   weight is immutable: any number of threads and of handles of its backend and device may share
  *   it. Functions that take neither are thread-safe.
@@ -226,7 +226,7 @@ typedef struct fp6llmHandleConfig_t {
     int32_t backend;    /**< ::fp6llmBackend_t */
     int32_t device;     /**< Device ordinal; 0 for the CPU. */
     int32_t numThreads; /**< 1..64 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed). */
-    int32_t reserved;   /**< 0 */
+    int32_t reserved;   /**< Must be 0. */
 } fp6llmHandleConfig_t;
 /** Initializer of ::fp6llmHandleConfig_t. AUTO backend, device 0, default threads. */
 #define FP6LLM_HANDLE_CONFIG_INIT \
@@ -392,10 +392,12 @@ FP6LLM_API const char* fp6llmGetStatusString(fp6llmStatus_t status);
  *                 NUL-terminated when size > 0.
  *  @param size    bytes in buffer
  *  @param needed  receives the bytes the whole text takes with its NUL; may be NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0; recorded for the thread
- *                                       only, so that a handle's text stays readable
+ *  @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is misaligned;
+ *                                       recorded for the thread only, so that a handle's text stays
+ *                                       readable
  *  @{ */
-/** JSON: version, compilers, ISAs and CUDA architectures built in, build options. */
+/** JSON: version, compilers, ISAs and CUDA architectures built in, build options.
+ *  @retval FP6LLM_STATUS_ALLOC_FAILED  out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmGetBuildInfo(char* buffer, size_t size, size_t* needed);
 /** Detail of the last call that failed on this thread; "" if none has. Successful calls leave it. */
 FP6LLM_API fp6llmStatus_t fp6llmGetLastErrorString(char* buffer, size_t size, size_t* needed);
@@ -416,14 +418,15 @@ FP6LLM_API fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* cou
  *  @param ordinal  0 <= ordinal < count
  *  @param info     structSize set; receives the description
  *  @retval FP6LLM_STATUS_INVALID_VALUE  info is NULL or its structSize wrong, backend is unknown or
- *                                       AUTO, ordinal is out of range */
+ *                                       AUTO, ordinal is out of range
+ *  @retval FP6LLM_STATUS_ALLOC_FAILED   out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal,
                                               fp6llmDeviceInfo_t* info);
 
 /** Installs the process-wide log receiver; without one nothing is logged and nothing is printed.
  *  @param callback  NULL removes the receiver
  *  @param user      passed on to the callback
- *  @retval FP6LLM_STATUS_SUCCESS  always */
+ *  @retval FP6LLM_STATUS_ALLOC_FAILED  out of memory; the receiver stays */
 FP6LLM_API fp6llmStatus_t fp6llmSetLogger(fp6llmLogCallback_t callback, void* user);
 
 /* ------------------------------------------------------------------------------------------------
@@ -500,8 +503,8 @@ FP6LLM_API fp6llmStatus_t fp6llmGetNumThreads(fp6llmHandle_t handle, int* thread
  *  @param parallelFor  NULL returns to the library's pool
  *  @param user         passed on to it
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
- *  @note A parallelFor that leaves an index out makes the call that used it answer
- *        FP6LLM_STATUS_EXECUTION_FAILED. */
+ *  @note A parallelFor that leaves an index out, or throws a C++ exception, makes the call that used
+ *        it answer FP6LLM_STATUS_EXECUTION_FAILED. */
 FP6LLM_API fp6llmStatus_t fp6llmSetParallelFor(fp6llmHandle_t handle,
                                                fp6llmParallelFor_t parallelFor, void* user);
 
@@ -564,7 +567,8 @@ FP6LLM_API fp6llmStatus_t fp6llmDequantize(fp6llmHandle_t handle, const fp6llmQu
 
 /** Quantizes W and prepacks it for the handle's backend.
  *  Arguments and errors as for fp6llmQuantize().
- *  @param weight  receives the weight; free with fp6llmWeightDestroy() */
+ *  @param weight  receives the weight; free with fp6llmWeightDestroy()
+ *  @retval FP6LLM_STATUS_INVALID_VALUE  also: weight is NULL */
 FP6LLM_API fp6llmStatus_t fp6llmWeightCreate(fp6llmHandle_t handle,
                                              const fp6llmQuantConfig_t* config, int64_t rows,
                                              int64_t cols, const void* W, fp6llmDataType_t Wtype,
@@ -572,6 +576,8 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreate(fp6llmHandle_t handle,
 
 /** Prepacks plain codes and scales. They are copied; export gives them back bit for bit.
  *  @param config  as for fp6llmDequantize()
+ *  @param rows, cols  output and input channels
+ *  @param codes, scales  plain, fp6llmQuantGetSizes() bytes, host or device
  *  @param weight  receives the weight
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
  *  @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, a size or field out of range
@@ -582,10 +588,11 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromCodes(fp6llmHandle_t handle,
                                                       int64_t rows, int64_t cols, const void* codes,
                                                       const void* scales, fp6llmWeight_t* weight);
 
-/** Prepacks a buffer in a published layout (fp6llmPackedGetSizes() bytes).
+/** Prepacks a buffer in a published layout: the original fp6_llm's, as its released packer writes it
+ *  (FP6-LLM, arXiv 2401.14112), or the two planes of ZeroQuant(4+2) (arXiv 2312.08583).
  *  @param layout  TC_FPX: E3M2, E2M3 (2+4 planes) and E2M2, E3M1 (1+4), rows and cols multiples of
  *                 64. SPLIT_4_2: E3M2 and E2M3, any shape.
- *  @param packed  the buffer, of the layout's bytes
+ *  @param packed  the buffer, fp6llmPackedGetSizes() bytes, host or device
  *  @param scales  as config says; the original fp6_llm has R_16F row scales
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED  a format or shape the layout cannot hold
  *  Other errors as for fp6llmWeightCreateFromCodes(). */
@@ -595,14 +602,16 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromPacked(
 
 /** Gives back the plain codes and scales the weight was made from, bit for bit (padding bits of a
  *  row's last byte as zero).
- *  @param codes, scales  receive fp6llmWeightInfo_t's codeBytes and scaleBytes; either may be NULL
+ *  @param codes, scales  receive fp6llmWeightInfo_t's codeBytes and scaleBytes, host or device; either
+ *                        may be NULL
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE    weight is NULL or of another backend; scales misaligned */
+ *  @retval FP6LLM_STATUS_INVALID_VALUE    weight is NULL or of another backend; scales misaligned
+ *  @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmWeightExportCodes(fp6llmHandle_t handle, fp6llmWeight_t weight,
                                                   void* codes, void* scales);
 
 /** Gives the weight in a published layout.
- *  @param packed, scales  receive fp6llmPackedGetSizes() bytes; either may be NULL
+ *  @param packed, scales  receive fp6llmPackedGetSizes() bytes, host or device; either may be NULL
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED  a format or shape the layout cannot hold
  *  Other errors as for fp6llmWeightExportCodes(). */
 FP6LLM_API fp6llmStatus_t fp6llmWeightExportPacked(fp6llmHandle_t handle, fp6llmWeight_t weight,
@@ -632,14 +641,15 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightDestroy(fp6llmWeight_t weight);
  *  cache, and store plain codes.
  *  @param bytes  receives the size
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE    as for fp6llmQuantGetSizes(); AUTO is invalid */
+ *  @retval FP6LLM_STATUS_INVALID_VALUE    bytes is NULL, or as for fp6llmQuantGetSizes(); AUTO is
+ *                                         invalid */
 FP6LLM_API fp6llmStatus_t fp6llmWeightGetBlobSize(fp6llmHandle_t handle,
                                                   const fp6llmQuantConfig_t* config, int64_t rows,
                                                   int64_t cols, size_t* bytes);
 
 /** Prepacks plain codes and scales into a blob.
  *  @param blob   receives the blob; aligned to ::FP6LLM_BLOB_ALIGNMENT
- *  @param bytes  bytes available; >= fp6llmWeightGetBlobSize()
+ *  @param bytes  bytes available; >= fp6llmWeightGetBlobSize(), else FP6LLM_STATUS_INVALID_VALUE
  *  Errors as for fp6llmWeightCreateFromCodes(). */
 FP6LLM_API fp6llmStatus_t fp6llmWeightPackBlob(fp6llmHandle_t handle,
                                                const fp6llmQuantConfig_t* config, int64_t rows,
@@ -651,10 +661,12 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightPackBlob(fp6llmHandle_t handle,
  *  @param blob    aligned to ::FP6LLM_BLOB_ALIGNMENT
  *  @param bytes   bytes readable
  *  @param weight  receives the weight
- *  @retval FP6LLM_STATUS_INVALID_VALUE  NULL, misaligned, too short, or not a sound blob: the header
- *                                       is checked against its checksum and against `bytes`
- *  @retval FP6LLM_STATUS_NOT_SUPPORTED  a blob of another layout version
- *  @retval FP6LLM_STATUS_ARCH_MISMATCH  a blob of another backend */
+ *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
+ *  @retval FP6LLM_STATUS_INVALID_VALUE    NULL, misaligned, too short, or not a sound blob: the header
+ *                                         is checked against its checksum and against `bytes`
+ *  @retval FP6LLM_STATUS_NOT_SUPPORTED    a blob of another layout version
+ *  @retval FP6LLM_STATUS_ARCH_MISMATCH    a blob of another backend
+ *  @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmWeightCreateView(fp6llmHandle_t handle, const void* blob,
                                                  size_t bytes, fp6llmWeight_t* weight);
 
@@ -687,7 +699,7 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateView(fp6llmHandle_t handle, const vo
  *                                         workspace that is too small
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED    a combination of types or a compute type this backend lacks
  *  @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory; C is untouched
- *  @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for did not run every task */
+ *  @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for threw or left a task out */
 FP6LLM_API fp6llmStatus_t fp6llmGemmEx(fp6llmHandle_t handle, fp6llmOperation_t transa,
                                        fp6llmOperation_t transb, int64_t m, int64_t n, int64_t k,
                                        const void* alpha, fp6llmWeight_t A, const void* B,
@@ -730,7 +742,7 @@ FP6LLM_API fp6llmStatus_t fp6llmLinear(fp6llmHandle_t handle, int64_t tokens, co
 
 /** One multiplication per group, as a mixture of experts needs: the tokens sorted by expert lie side
  *  by side in B and C, and group g multiplies columns offsets[g] .. offsets[g + 1] - 1 by A[g].
- *  @param groups   number of weights; >= 0
+ *  @param groups   number of weights; >= 0; 0 leaves C as it is
  *  @param n        columns of B and C, an upper bound of offsets[groups]; columns at and beyond
  *                  offsets[groups] stay as they are
  *  @param offsets  [groups + 1], ascending from 0; host memory on a CPU handle, device memory on a
