@@ -67,11 +67,14 @@ std::string build_info() {
         formats += std::string(formats.empty() ? "" : ", ") + '"' + format.name + '"';
     }
     return std::string("{\"version\": \"") + kVersionString +
-           "\", \"compiler\": \"" FP6LLM_BUILD_COMPILER "\", \"buildType\": \"" FP6LLM_BUILD_TYPE
-           "\", \"system\": \"" FP6LLM_BUILD_SYSTEM "\", \"sanitizers\": \"" FP6LLM_BUILD_SANITIZERS
-           "\", \"cpuIsas\": [" +
-           isas + "], \"nvcc\": \"" FP6LLM_BUILD_NVCC "\", \"cudaArchitectures\": [" +
-           quoted(FP6LLM_BUILD_CUDA_ARCHITECTURES) + "], \"formats\": [" + formats + "]}";
+           "\", \"compiler\": \"" FP6LLM_BUILD_COMPILER
+           "\", \"cCompiler\": \"" FP6LLM_BUILD_C_COMPILER "\", \"nvcc\": \"" FP6LLM_BUILD_NVCC
+           "\", \"buildType\": \"" FP6LLM_BUILD_TYPE "\", \"system\": \"" FP6LLM_BUILD_SYSTEM
+           "\", \"options\": {\"enableCuda\": \"" FP6LLM_BUILD_ENABLE_CUDA
+           "\", \"staticLibstdcxx\": \"" FP6LLM_BUILD_STATIC_LIBSTDCXX
+           "\", \"sanitizers\": \"" FP6LLM_BUILD_SANITIZERS "\"}, \"cpuIsas\": [" +
+           isas + "], \"cudaArchitectures\": [" + quoted(FP6LLM_BUILD_CUDA_ARCHITECTURES) +
+           "], \"formats\": [" + formats + "]}";
 }
 
 }  // namespace
