@@ -21,7 +21,7 @@ function(build_and_run_cmake_consumer source)
 endfunction()
 
 file(GLOB libdir ${prefix}/lib*)
-set(strict -std=c99 -Wall -Wextra -Wpedantic -Werror)
+set(strict -Wall -Wextra -Wpedantic -Werror)
 
 if(CASE STREQUAL "install")
   file(REMOVE_RECURSE ${WORK}/staged ${prefix})
@@ -47,10 +47,13 @@ elseif(CASE STREQUAL "pkg_config")
   execute_process(COMMAND ${PKG_CONFIG} --cflags --libs fp6llm
     OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
   separate_arguments(flags UNIX_COMMAND "${flags}")
-  run(${C_COMPILER} ${strict} ${SOURCE}/tests/consumer/linked.c -o ${WORK}/pkg_config ${flags})
+  run(${C_COMPILER} -std=c99 ${strict} ${SOURCE}/tests/consumer/linked.c -o ${WORK}/pkg_config ${flags})
   run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/pkg_config)
+  run(${CXX_COMPILER} -std=c++17 ${strict} ${SOURCE}/tests/consumer/linked.cpp
+    -o ${WORK}/pkg_config_cpp ${flags})
+  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/pkg_config_cpp)
 elseif(CASE STREQUAL "dlopen")
-  run(${C_COMPILER} ${strict} -D_POSIX_C_SOURCE=200809L -I${prefix}/include
+  run(${C_COMPILER} -std=c99 ${strict} -D_POSIX_C_SOURCE=200809L -I${prefix}/include
     ${SOURCE}/tests/consumer/loaded.c -o ${WORK}/dlopen)
   run(${WORK}/dlopen ${libdir}/libfp6llm.so.0)
 elseif(CASE STREQUAL "refused_options")
