@@ -2,7 +2,10 @@
 // makes CPU weights only, so the test relabels one, which takes the library's internals.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "capi/src/weight.hpp"
+#include "core/prepack/blob.hpp"
 #include "tests/capi/entry_point.hpp"
 
 namespace fp6llm::capi_test {
@@ -26,6 +29,31 @@ TEST(OtherBackend, WeightsOfItAreRefusedByName) {
         EXPECT_EQ(handle_error(world.raw_handle()), text);
     }
     EXPECT_GE(calls, 7) << "two exports and five multiplying calls take both";
+}
+
+/// Blobs that are sound, of another backend or version.
+TEST(OtherBackend, BlobsOfItAreRefused) {
+    World world;
+    const auto view_of = [&](auto change) {
+        BlobHeader header;
+        std::memcpy(&header, world.blob(), sizeof header);
+        const BlobHeader before = header;
+        change(header);
+        header.checksum = blob_checksum(header);
+        std::memcpy(world.blob(), &header, sizeof header);
+        fp6llmWeight_t weight = nullptr;
+        const fp6llmStatus_t status =
+            fp6llmWeightCreateView(world.raw_handle(), world.blob(), world.blob_bytes(), &weight);
+        const Weight owner(weight);
+        EXPECT_EQ(weight != nullptr, status == FP6LLM_STATUS_SUCCESS);
+        std::memcpy(world.blob(), &before, sizeof before);
+        return status;
+    };
+    EXPECT_EQ(view_of([](BlobHeader&) {}), FP6LLM_STATUS_SUCCESS) << last_error();
+    EXPECT_EQ(view_of([](BlobHeader& h) { h.backend = 2; }), FP6LLM_STATUS_ARCH_MISMATCH);
+    EXPECT_NE(last_error().find("backend"), std::string::npos) << last_error();
+    EXPECT_EQ(view_of([](BlobHeader& h) { ++h.version; }), FP6LLM_STATUS_NOT_SUPPORTED);
+    EXPECT_NE(last_error().find("version"), std::string::npos) << last_error();
 }
 
 }  // namespace
