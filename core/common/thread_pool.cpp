@@ -1,10 +1,11 @@
 // One caller at a time owns the workers (`busy_`). It publishes a loop by storing a new job word,
 // takes its own part, and joins by waiting for `pending_` to reach zero:
 //
-//   job word   [ generation : 24 | threads : 8 ]   worker i takes part if i < threads
+//   job word   [ generation : 56 | threads : 8 ]   worker i takes part if i < threads
 //
 // A worker that takes part is waited for, so the word cannot move on before that worker has seen
-// it; the others may miss words, which is harmless. All state is atomics on static storage, so that
+// it; the others may miss words, which is harmless: a generation never comes again, so a worker
+// cannot take a new word for the one that it saw last, however long it slept. All state is atomics on static storage, so that
 // a forked child, in which the workers are gone and any thread may have owned the pool, just resets
 // it.
 #include "core/common/thread_pool.hpp"
@@ -33,12 +34,26 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kCacheLine = 64;
 
-void futex_wait(std::atomic<uint32_t>& word, uint32_t expected, uint32_t bits) noexcept {
-    syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, nullptr, nullptr, bits);
+void* futex_address(std::atomic<uint32_t>& word) noexcept {
+    return &word;
 }
 
-void futex_wake(std::atomic<uint32_t>& word, uint32_t bits) noexcept {
-    syscall(SYS_futex, &word, FUTEX_WAKE_BITSET_PRIVATE, kMaxThreads, nullptr, nullptr, bits);
+/// A futex has 32 bits: the half that every new word changes.
+void* futex_address(std::atomic<uint64_t>& word) noexcept {
+    constexpr int kLowHalf = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4;
+    return reinterpret_cast<char*>(&word) + kLowHalf;
+}
+
+template <typename Word>
+void futex_wait(std::atomic<Word>& word, Word expected, uint32_t bits) noexcept {
+    syscall(SYS_futex, futex_address(word), FUTEX_WAIT_BITSET_PRIVATE,
+            static_cast<uint32_t>(expected), nullptr, nullptr, bits);
+}
+
+template <typename Word>
+void futex_wake(std::atomic<Word>& word, uint32_t bits) noexcept {
+    syscall(SYS_futex, futex_address(word), FUTEX_WAKE_BITSET_PRIVATE, kMaxThreads, nullptr,
+            nullptr, bits);
 }
 
 void pause_cpu() noexcept {
@@ -116,6 +131,15 @@ class ThreadPool {
         workers_ = 0;
     }
 
+    /// As if `loops` had been run that no worker took part in.
+    void skip(uint64_t loops) noexcept {
+        while (busy_.exchange(true, std::memory_order_acquire))
+            sched_yield();
+        const uint64_t generation = (job_.load(std::memory_order_relaxed) >> 8) + loops;
+        job_.store(generation << 8, std::memory_order_relaxed);
+        busy_.store(false, std::memory_order_release);
+    }
+
     /// In a forked child: no worker exists, and whoever owned the pool is gone.
     void reset_after_fork() noexcept {
         workers_ = 0;
@@ -127,7 +151,7 @@ class ThreadPool {
     static constexpr int kStop = 0xFF;              // as a thread count: everybody takes part
     static constexpr uint32_t kJoining = 1u << 31;  // in pending_: the caller sleeps
 
-    static int threads_of(uint32_t job) noexcept { return static_cast<int>(job & 0xFF); }
+    static int threads_of(uint64_t job) noexcept { return static_cast<int>(job & 0xFF); }
     static uint64_t worker_bit(int index) noexcept { return uint64_t{1} << index; }
     /// Futex wake masks have 32 bits; two workers share one, and a spurious wake is harmless.
     static uint32_t wake_mask(uint64_t workers) noexcept {
@@ -156,8 +180,8 @@ class ThreadPool {
     }
 
     void publish(int threads) noexcept {
-        const uint32_t generation = (job_.load(std::memory_order_relaxed) >> 8) + 1;
-        const uint32_t job = (generation << 8) | static_cast<uint32_t>(threads);
+        const uint64_t generation = (job_.load(std::memory_order_relaxed) >> 8) + 1;
+        const uint64_t job = (generation << 8) | static_cast<uint64_t>(threads);
         // Sequentially consistent with await_job(): either the worker sees the new word before it
         // sleeps, or we see that it sleeps.
         job_.store(job, std::memory_order_seq_cst);
@@ -194,7 +218,7 @@ class ThreadPool {
         return nullptr;
     }
 
-    void work(int index, uint32_t job) noexcept {
+    void work(int index, uint64_t job) noexcept {
         for (;;) {
             job = await_job(index, job);
             if (threads_of(job) == kStop) return;
@@ -206,10 +230,10 @@ class ThreadPool {
     }
 
     /// The next job after `seen` that worker `index` takes part in.
-    uint32_t await_job(int index, uint32_t seen) noexcept {
+    uint64_t await_job(int index, uint64_t seen) noexcept {
         Backoff backoff(may_spin_.load(std::memory_order_relaxed));
         for (;;) {
-            const uint32_t job = job_.load(std::memory_order_acquire);
+            const uint64_t job = job_.load(std::memory_order_acquire);
             if (job != seen && index < threads_of(job)) return job;
             seen = job;
             if (backoff.wait()) continue;
@@ -222,11 +246,11 @@ class ThreadPool {
     struct Start {
         ThreadPool* pool;
         int index;     ///< 1..63; the caller is thread 0
-        uint32_t job;  ///< the word before the first that the worker may take part in
+        uint64_t job;  ///< the word before the first that the worker may take part in
     };
 
     // What workers poll and read lies on one line, what they write on others.
-    alignas(kCacheLine) std::atomic<uint32_t> job_{0};
+    alignas(kCacheLine) std::atomic<uint64_t> job_{0};
     const TaskRef* task_ = nullptr;
     int64_t count_ = 0;
     std::atomic<bool> may_spin_{false};  ///< each thread of the loop has a CPU; else sleep at once
@@ -267,6 +291,10 @@ void PoolExecutor::run(int64_t count, TaskRef task) {
     if (threads > 1 && pool.try_run(static_cast<int>(threads), count, task)) return;
     for (int64_t i = 0; i < count; ++i)
         task(i);
+}
+
+void skip_pool_loops(uint64_t loops) noexcept {
+    pool.skip(loops);
 }
 
 }  // namespace fp6llm

@@ -1,12 +1,14 @@
 // The library's own thread pool: shared by all handles of the process, made at the first loop that
 // needs it, never at load. The calling thread takes part as thread 0; workers spin for a bounded
-// time
-// (<= 100 us) and then sleep on a futex, because longer spins slow everybody else on the machine.
+// time (<= 100 us) and then sleep on a futex, because longer spins slow everybody else on the
+// machine.
 //
 // - A loop started inside a task, or while another thread's loop holds the workers, runs on its own
 //   caller alone: nested and concurrent use can neither deadlock nor oversubscribe.
 // - After fork() the child has no workers; its first loop starts new ones.
 #pragma once
+
+#include <cstdint>
 
 #include "core/common/parallel.hpp"
 
@@ -27,5 +29,8 @@ class PoolExecutor final : public Executor {
   private:
     int threads_;
 };
+
+/// For tests: leaves the pool as `loops` loops on their callers alone would after days of work.
+void skip_pool_loops(uint64_t loops) noexcept;
 
 }  // namespace fp6llm

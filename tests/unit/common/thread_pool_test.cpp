@@ -156,6 +156,16 @@ TEST(ThreadPool, IdleWorkersSleep) {
     expect_each_once(8, 8);
 }
 
+// Workers that slept through 2^24 or 2^32 loops must not take the next one for the last they saw.
+TEST(ThreadPool, WorkersWakeAfterAnyNumberOfLoops) {
+    for (const uint64_t cycle : {uint64_t{1} << 24, uint64_t{1} << 32}) {
+        expect_each_once(4, 4);
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        skip_pool_loops(cycle - 1);
+        expect_each_once(4, 4);
+    }
+}
+
 TEST(ThreadPool, WorkersLeaveTheHostsSignalsAlone) {
     std::atomic<int> blocked{0}, crashes_blocked{0};
     PoolExecutor(2).run(2, [&](int64_t i) {
