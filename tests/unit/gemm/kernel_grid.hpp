@@ -167,21 +167,29 @@ class KernelGrid {
 
     bool empty() const { return under_test_.empty(); }
 
-    /// Every format and scale mode at shapes that divide nothing; the rest varies along.
+    /// Every format, scale mode and activation type, plain and transposed, at shapes that divide
+    /// nothing; the rest varies along.
     void formats_and_scales() {
         static const Shape kShapes[] = {{1, 1}, {17, 3}, {16, 16}, {33, 48}, {40, 280}, {70, 1037}};
+        static const Source kSources[] = {{DataType::kF32, false},  {DataType::kF32, true},
+                                          {DataType::kF16, false},  {DataType::kF16, true},
+                                          {DataType::kBF16, false}, {DataType::kBF16, true}};
         for_each_kernel([&](const KernelUnderTest& under_test) {
+            size_t turn = 0;  // which shape meets which source
             for (const FormatInfo& format : all_formats()) {
                 for (const QuantSpec& spec : specs(format.type)) {
-                    for (const Shape& shape : kShapes) {
-                        if (!run_one(under_test, spec, shape, 1 + random_.below(20), 512)) return;
+                    ++turn;
+                    for (size_t i = 0; i < 6; ++i) {
+                        const Source& source = kSources[(i + turn) % 6];
+                        const int64_t tokens = 1 + random_.below(20);
+                        if (!run_one(under_test, spec, kShapes[i], source, tokens, 512)) return;
                     }
                 }
             }
         });
     }
 
-    /// Every number of tokens up to 37, and some that need several blocks.
+    /// Every number of tokens up to 37, and up to thousands, which need several blocks.
     void token_counts() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (int64_t tokens = 1; tokens <= 37; ++tokens) {
@@ -190,11 +198,11 @@ class KernelGrid {
                                        : tokens % 3 == 1 ? ScaleMode::kGroup
                                                          : ScaleMode::kMx;
                 const QuantSpec spec = make_spec(format, mode, mode == ScaleMode::kGroup ? 48 : 0);
-                if (!run_one(under_test, spec, {49, 208}, tokens, 1 << 20)) return;
+                if (!run_one(under_test, spec, {49, 208}, draw_source(), tokens, 1 << 20)) return;
             }
             const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow);
-            for (int64_t tokens : {64, 65, 97, 130, 200, 389, 1100}) {
-                if (!run_one(under_test, spec, {33, 32}, tokens, 4096)) return;
+            for (int64_t tokens : {64, 65, 97, 130, 200, 389, 1100, 2311}) {
+                if (!run_one(under_test, spec, {33, 32}, draw_source(), tokens, 4096)) return;
             }
         });
     }
@@ -204,7 +212,7 @@ class KernelGrid {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (const Shape& shape : {Shape{576, 576}, Shape{1536, 576}, Shape{576, 1536}}) {
                 const QuantSpec spec = make_spec(DataType::kE2M3, ScaleMode::kGroup, 128);
-                if (!run_one(under_test, spec, shape, 5, 300)) return;
+                if (!run_one(under_test, spec, shape, draw_source(), 5, 300)) return;
             }
         });
     }
@@ -310,6 +318,16 @@ class KernelGrid {
     struct Shape {
         int64_t rows, cols;
     };
+    struct Source {
+        DataType type;
+        bool transposed;
+    };
+
+    Source draw_source() {
+        constexpr DataType kTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
+        const DataType type = kTypes[random_.below(3)];
+        return {type, random_.below(3) == 0};
+    }
 
     static std::vector<QuantSpec> specs(DataType format) {
         std::vector<QuantSpec> all = {make_spec(format, ScaleMode::kRow),
@@ -334,20 +352,18 @@ class KernelGrid {
         }
     }
 
-    /// One run with types, strides, scalars and threads drawn at random; false once one failed.
+    /// One run with the output's type, strides, scalars and threads drawn at random; false once one
+    /// failed.
     bool run_one(const KernelUnderTest& under_test, const QuantSpec& spec, const Shape& shape,
-                 int64_t tokens, int64_t samples) {
-        constexpr DataType kTypes[] = {DataType::kF32, DataType::kF16, DataType::kBF16};
+                 const Source& source, int64_t tokens, int64_t samples) {
         constexpr float kScalars[][2] = {{1, 0}, {1, 0}, {1, 1}, {-0.75f, 0}, {0.5f, -2}};
         constexpr int kThreads[] = {1, 2, 3, 7};
         TestWeight weight(spec, shape.rows, shape.cols, random_.bits());
-        const bool strided = random_.below(3) == 0;
-        const DataType x_type = kTypes[random_.below(3)];
-        TestTokens x(x_type, tokens, under_test.kernel != nullptr ? shape.cols : shape.rows,
-                     strided, random_.below(2) * 5);
+        TestTokens x(source.type, tokens, under_test.kernel != nullptr ? shape.cols : shape.rows,
+                     source.transposed, random_.below(2) * 5);
         x.fill(random_);
         RunOptions options;
-        options.y_type = random_.below(2) ? DataType::kF32 : x_type;
+        options.y_type = random_.below(2) ? DataType::kF32 : source.type;
         const float* scalars = kScalars[random_.below(5)];
         options.alpha = scalars[0];
         options.beta = scalars[1];
