@@ -1,6 +1,9 @@
 // CpuKernelSet::store of every set, in all combinations, against formulas of the test's own.
 #include "core/common/cpu.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
+#ifdef FP6LLM_HAVE_SIMDE
+#include "tests/simde/avx512_kernels.hpp"
+#endif
 
 namespace fp6llm::gemm_testing {
 namespace {
@@ -14,6 +17,9 @@ std::vector<const CpuKernelSet*> available_sets() {
     for (const CpuKernelSet* set : {portable_kernels(), avx2_kernels(), avx512_kernels()}) {
         if (set != nullptr && set->isa <= detected_isa()) sets.push_back(set);
     }
+#ifdef FP6LLM_HAVE_SIMDE
+    if (detected_isa() >= Isa::kAvx2) sets.push_back(avx512_simde::kernels());
+#endif
     return sets;
 }
 
