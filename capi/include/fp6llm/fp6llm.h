@@ -413,7 +413,9 @@ FP6LLM_API fp6llmStatus_t fp6llmGetErrorString(fp6llmHandle_t handle, char* buff
  *  @retval FP6LLM_STATUS_INVALID_VALUE  count is NULL or backend is unknown */
 FP6LLM_API fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count);
 
-/** Describes a device.
+/** Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
+ *  that the processor has, or a lower one that the environment variable FP6LLM_CPU_ISA names
+ *  (portable, avx2, avx512, avx512bf16; read once per process).
  *  @param backend  CPU or CUDA
  *  @param ordinal  0 <= ordinal < count
  *  @param info     structSize set; receives the description

@@ -180,6 +180,7 @@ static void test_grouped(fp6llmHandle_t handle, fp6llmWeight_t weight, const pro
 static void test_heuristic_and_workspace(fp6llmHandle_t handle, fp6llmWeight_t weight,
                                          const problem_t* problem) {
     fp6llmHeuristicResult_t results[32];
+    fp6llmDeviceInfo_t device = FP6LLM_DEVICE_INFO_INIT;
     static float y[TOKENS][OC];
     int returned = 0, references = 0, i;
     size_t bytes = 0;
@@ -189,6 +190,9 @@ static void test_heuristic_and_workspace(fp6llmHandle_t handle, fp6llmWeight_t w
                                     FP6LLM_R_32F, FP6LLM_R_32F, FP6LLM_COMPUTE_32F, 32, results,
                                     &returned));
     CHECK(returned >= 2 && returned < 32); /* a kernel, and the reference */
+    /* What runs by default is of the instruction set that the device names: "avx2", "avx512"... */
+    CHECK_OK(fp6llmGetDeviceInfo(FP6LLM_BACKEND_CPU, 0, &device));
+    CHECK(strncmp(results[0].name, device.isa, 4) == 0);
     for (i = 0; i < returned; ++i) {
         uint8_t *memory, *workspace;
         CHECK(results[i].structSize == sizeof(results[i]));
