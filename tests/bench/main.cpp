@@ -1,5 +1,6 @@
 // fp6llm_bench: measures libfp6llm on this processor, beside what the processor can do at best and
 // OpenBLAS, in one interleaved run; see README.md and docs/benchmark.md.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -10,7 +11,24 @@
 namespace fp6llm::bench {
 namespace {
 
-int run(const Options& options) {
+/// "All" by its number, and each number once: on one CPU, all is one.
+std::vector<int> distinct_threads(const std::vector<int>& asked) {
+    fp6llmHandleConfig_t config = FP6LLM_HANDLE_CONFIG_INIT;
+    config.backend = FP6LLM_BACKEND_CPU;
+    Handle handle(config);
+    std::vector<int> distinct;
+    for (const int threads : asked) {
+        handle.set_num_threads(threads);
+        const int count = handle.num_threads();
+        if (std::find(distinct.begin(), distinct.end(), count) == distinct.end()) {
+            distinct.push_back(count);
+        }
+    }
+    return distinct;
+}
+
+int run(Options options) {
+    options.threads = distinct_threads(options.threads);
     const Machine machine = describe_machine();
     const std::unique_ptr<examples::OpenBlas> blas = examples::OpenBlas::open(options.blas_core);
     const std::string openblas = blas ? blas->description() : "not installed";

@@ -1,6 +1,7 @@
 // See options.hpp.
 #include "tests/bench/options.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 #include <sstream>
 #include <stdexcept>
@@ -29,6 +30,9 @@ const std::vector<ShapeSet>& shape_sets() {
     return sets;
 }
 
+constexpr const char* kAllTokens =
+    "1,2,3,4,6,8,12,16,24,32,48,64,96,128,192,256,384,512,1024,2048,4096,8192";
+
 std::vector<std::string> split(const std::string& list) {
     std::vector<std::string> parts;
     std::istringstream in(list);
@@ -48,19 +52,52 @@ int64_t positive(const std::string& text) {
     return value;
 }
 
+/// The shapes of a set, or of all but the quick one, which repeats.
+std::vector<Shape> named_shapes(const std::string& name) {
+    std::vector<Shape> shapes;
+    for (const ShapeSet& set : shape_sets()) {
+        const bool wanted = name == "all" ? set.name != std::string("quick") : name == set.name;
+        if (wanted) shapes.insert(shapes.end(), set.shapes.begin(), set.shapes.end());
+    }
+    return shapes;
+}
+
+/// What one of `parts` devices holds when outputs are split, and when inputs are.
+std::vector<Shape> slices(const std::vector<Shape>& shapes, int64_t parts) {
+    std::vector<Shape> sliced;
+    for (const Shape& shape : shapes) {
+        if (shape.rows % parts != 0 || shape.cols % parts != 0) {
+            throw std::runtime_error(std::to_string(shape.rows) + "x" + std::to_string(shape.cols) +
+                                     " cannot be cut into " + std::to_string(parts));
+        }
+        sliced.push_back({shape.rows / parts, shape.cols});
+        sliced.push_back({shape.rows, shape.cols / parts});
+    }
+    return sliced;
+}
+
+std::vector<Shape> parse_shape(const std::string& text) {
+    const size_t slash = text.find('/');
+    const std::string name = text.substr(0, slash);
+    std::vector<Shape> shapes = named_shapes(name);
+    if (shapes.empty()) {
+        const size_t x = name.find('x');
+        if (x == std::string::npos) throw std::runtime_error("no shapes named '" + name + "'");
+        shapes.push_back({positive(name.substr(0, x)), positive(name.substr(x + 1))});
+    }
+    return slash == std::string::npos ? shapes : slices(shapes, positive(text.substr(slash + 1)));
+}
+
+/// Each shape once: models share some.
 std::vector<Shape> parse_shapes(const std::string& list) {
     std::vector<Shape> shapes;
     for (const std::string& part : split(list)) {
-        bool known = false;
-        for (const ShapeSet& set : shape_sets()) {
-            if (part != set.name) continue;
-            shapes.insert(shapes.end(), set.shapes.begin(), set.shapes.end());
-            known = true;
+        for (const Shape& shape : parse_shape(part)) {
+            const auto same = [&](const Shape& other) {
+                return other.rows == shape.rows && other.cols == shape.cols;
+            };
+            if (std::none_of(shapes.begin(), shapes.end(), same)) shapes.push_back(shape);
         }
-        if (known) continue;
-        const size_t x = part.find('x');
-        if (x == std::string::npos) throw std::runtime_error("no shapes named '" + part + "'");
-        shapes.push_back({positive(part.substr(0, x)), positive(part.substr(x + 1))});
     }
     return shapes;
 }
@@ -131,8 +168,10 @@ const char* usage() noexcept {
            "  --json FILE        results with the machine's identity and raw samples\n"
            "  --shapes LIST      of llama3-8b, llama2-7b, llama-70b, llama-65b, opt-30b, "
            "qwen2.5-32b,\n"
-           "                     smollm2, awkward, quick, OCxIC (default llama3-8b,smollm2)\n"
-           "  --m LIST           tokens (default 1,4,16,64,512)\n"
+           "                     smollm2, awkward, all, quick, OCxIC (default llama3-8b,smollm2); "
+           "with /N\n"
+           "                     the slices that one of N devices holds, split by OC and by IC\n"
+           "  --m LIST           tokens, or all: 1 2 3 4 6 8 12 ... 8192 (default 1,4,16,64,512)\n"
            "  --formats LIST     e3m2, e2m3, e2m2, e3m1, e2m1 with -row, -gN or -mx\n"
            "                     (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx)\n"
            "  --compute LIST     32f, 16f, 16bf, 8i, 8f, 16i; what is not supported is left out\n"
@@ -191,7 +230,7 @@ Options parse_options(int argc, char** argv) {
             throw std::runtime_error("unknown option: " + name + " " + value);
     }
     options.shapes = parse_shapes(shapes);
-    options.tokens = parse_list(tokens, positive);
+    options.tokens = parse_list(tokens == "all" ? kAllTokens : tokens, positive);
     options.formats = parse_list(formats, parse_format);
     options.computes = parse_list(computes, parse_compute);
     options.threads = parse_list(threads, parse_threads);

@@ -32,7 +32,7 @@ struct Options {
     std::vector<int64_t> tokens;
     std::vector<Format> formats;
     std::vector<Compute> computes;
-    std::vector<int> threads;  ///< 0 = all
+    std::vector<int> threads;  ///< 0 = all, as the command line has it
     int rounds = 9;
     double seconds_per_case = 20;  ///< fewer rounds where they would take longer, but never below 3
     bool gemm = true;
