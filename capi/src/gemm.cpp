@@ -43,15 +43,27 @@ GemmProblem check_shape(const Shape& shape) {
     return problem;
 }
 
-void check_shapes_agree(const GemmProblem& problem, const Shape& shape, const char* name) {
-    if (problem.outputs() != shape.m || problem.k() != shape.k) {
-        const CpuWeightView& view = problem.weight->cpu();
+/// Checks a weight against the handle and the shape, and makes it the problem's (on the CPU).
+const fp6llmWeight& check_operand(const fp6llmContext& context, const Shape& shape,
+                                  fp6llmWeight_t A, const char* name, GemmProblem& problem) {
+    const fp6llmWeight& weight = check_weight(context, A, name);
+    const bool is_n = problem.transposed;
+    if ((is_n ? weight.cols() : weight.rows()) != shape.m ||
+        (is_n ? weight.rows() : weight.cols()) != shape.k) {
         fail(Status::kInvalidValue,
              "op(A) is [m, k] = [%lld, %lld], but %s is [rows, cols] = [%lld, %lld] with transa = "
              "%s",
-             ll(shape.m), ll(shape.k), name, ll(view.rows), ll(view.cols),
-             problem.transposed ? "N" : "T");
+             ll(shape.m), ll(shape.k), name, ll(weight.rows()), ll(weight.cols()),
+             is_n ? "N" : "T");
     }
+    problem.weight = weight.impl.get();
+    return weight;
+}
+
+/// The same problem where the weight is on a GPU.
+DeviceGemmProblem on_device(const GemmProblem& problem, const fp6llmWeight& weight) {
+    return {weight.device_impl.get(), problem.transposed, problem.tokens,
+            problem.compute,          problem.x_type,     problem.y_type};
 }
 
 TokenSource check_activations(const Shape& shape, const GemmProblem& problem, const void* B,
@@ -76,17 +88,63 @@ OutputSink check_outputs(const Shape& shape, const GemmProblem& problem, void* C
     return out;
 }
 
-float read_scalar(const void* pointer, const char* name) {
+/// alpha and beta: their values, or where they are in device memory.
+struct Scalars {
+    float alpha = 1.0f;
+    float beta = 0.0f;
+    DeviceScalars device;
+    /// Whether the product may count: it does not if alpha is known to be 0.
+    bool needs_product() const noexcept { return device.alpha != nullptr || alpha != 0.0f; }
+};
+
+const float* check_scalar(const void* pointer, const char* name) {
     check_not_null(pointer, name);
     check_aligned(pointer, alignof(float), name);
-    return *static_cast<const float*>(pointer);
+    return static_cast<const float*>(pointer);
+}
+
+Scalars check_scalars(const fp6llmContext& context, const void* alpha, const void* beta) {
+    const float* alpha_at = check_scalar(alpha, "alpha");
+    const float* beta_at = check_scalar(beta, "beta");
+    Scalars scalars;
+    if (context.pointer_mode == FP6LLM_POINTER_MODE_DEVICE) {
+        context.check_memory(alpha, "alpha");
+        context.check_memory(beta, "beta");
+        scalars.device = {alpha_at, beta_at};
+    } else {
+        scalars.alpha = *alpha_at;
+        scalars.beta = *beta_at;
+    }
+    return scalars;
 }
 
 /// Plans and runs a checked problem.
-void run(fp6llmContext& context, const GemmProblem& problem, const TokenSource& x,
-         const OutputSink& y, int32_t algo) {
+void run(fp6llmContext& context, const fp6llmWeight& weight, const GemmProblem& problem,
+         const TokenSource& x, const OutputSink& y, const DeviceScalars& scalars, int32_t algo) {
+    if (context.device != nullptr) {
+        context.device->run_gemm(on_device(problem, weight), algo, x, y, scalars);
+        return;
+    }
     const GemmPlan plan = choose_plan(problem, algo, context.isa, context.executor().concurrency());
     run_gemm(plan, problem, x, y, context.workspace(plan.workspace_bytes), context.executor());
+}
+
+/// The ways to run a problem, best first; at least one, else the error that says why.
+std::vector<GemmChoice> all_choices(fp6llmContext& context, const fp6llmWeight& weight,
+                                    const GemmProblem& problem) {
+    if (context.device != nullptr) {
+        const DeviceGemmProblem device_problem = on_device(problem, weight);
+        context.device->choose_gemm(device_problem, kAlgoDefault);  // says what is not supported
+        return context.device->plan_gemm(device_problem);
+    }
+    const int threads = context.executor().concurrency();
+    choose_plan(problem, kAlgoDefault, context.isa, threads);  // says what is not supported
+    std::vector<GemmChoice> choices;
+    for (const GemmPlan& plan : plan_gemm(problem, context.isa, threads)) {
+        choices.push_back(
+            {plan.algo, plan.name, plan.workspace_bytes, plan.algo == kAlgoReference});
+    }
+    return choices;
 }
 
 }  // namespace
@@ -104,14 +162,14 @@ fp6llmStatus_t fp6llmGemmEx(fp6llmHandle_t handle, fp6llmOperation_t transa,
     return guard(handle, [&](fp6llmContext& context) {
         const Shape shape{transa, transb, m, n, k, Btype, Ctype, computeType};
         GemmProblem problem = check_shape(shape);
-        problem.weight = &check_weight(context, A, "A");
-        check_shapes_agree(problem, shape, "A");
-        const float alpha_value = read_scalar(alpha, "alpha");
-        const float beta_value = read_scalar(beta, "beta");
-        const bool reads_b = m != 0 && n != 0 && k != 0 && alpha_value != 0.0f;
+        const fp6llmWeight& weight = check_operand(context, shape, A, "A", problem);
+        const Scalars scalars = check_scalars(context, alpha, beta);
+        const bool reads_b = m != 0 && n != 0 && k != 0 && scalars.needs_product();
         const TokenSource x = check_activations(shape, problem, B, ldb, reads_b);
-        const OutputSink y = check_outputs(shape, problem, C, ldc, alpha_value, beta_value);
-        run(context, problem, x, y, algo);
+        const OutputSink y = check_outputs(shape, problem, C, ldc, scalars.alpha, scalars.beta);
+        context.check_memory(B, !reads_b, "B");
+        context.check_memory(C, m == 0 || n == 0, "C");
+        run(context, weight, problem, x, y, scalars.device, algo);
     });
 }
 
@@ -123,9 +181,12 @@ fp6llmStatus_t fp6llmGemmGetWorkspaceSize(fp6llmHandle_t handle, fp6llmOperation
     return guard(handle, [&](fp6llmContext& context) {
         const Shape shape{transa, transb, m, n, k, Btype, Ctype, computeType};
         GemmProblem problem = check_shape(shape);
-        problem.weight = &check_weight(context, A, "A");
-        check_shapes_agree(problem, shape, "A");
+        const fp6llmWeight& weight = check_operand(context, shape, A, "A", problem);
         check_out(bytes, "bytes");
+        if (context.device != nullptr) {
+            *bytes = context.device->choose_gemm(on_device(problem, weight), algo).workspace_bytes;
+            return;
+        }
         *bytes = choose_plan(problem, algo, context.isa, context.executor().concurrency())
                      .workspace_bytes;
     });
@@ -140,25 +201,22 @@ fp6llmStatus_t fp6llmGemmGetHeuristic(fp6llmHandle_t handle, fp6llmOperation_t t
     return guard(handle, [&](fp6llmContext& context) {
         const Shape shape{transa, transb, m, n, k, Btype, Ctype, computeType};
         GemmProblem problem = check_shape(shape);
-        problem.weight = &check_weight(context, A, "A");
-        check_shapes_agree(problem, shape, "A");
+        const fp6llmWeight& weight = check_operand(context, shape, A, "A", problem);
         if (requested < 1) fail(Status::kInvalidValue, "requested = %d < 1", requested);
         check_out_struct(results, "results");
         check_out(returned, "returned");
 
-        const int threads = context.executor().concurrency();
-        choose_plan(problem, kAlgoDefault, context.isa, threads);  // says what is not supported
-        const std::vector<GemmPlan> plans = plan_gemm(problem, context.isa, threads);
-        const int count =
-            requested < static_cast<int>(plans.size()) ? requested : static_cast<int>(plans.size());
+        const std::vector<GemmChoice> choices = all_choices(context, weight, problem);
+        const int available = static_cast<int>(choices.size());
+        const int count = requested < available ? requested : available;
         const size_t stride = results->structSize;
         auto* out = reinterpret_cast<unsigned char*>(results);
         for (int i = 0; i < count; ++i, out += stride) {
             fp6llmHeuristicResult_t result = FP6LLM_HEURISTIC_RESULT_INIT;
-            result.algo = plans[i].algo;
-            result.isReference = plans[i].algo == kAlgoReference ? 1 : 0;
-            result.workspaceSize = plans[i].workspace_bytes;
-            std::strncpy(result.name, plans[i].name, sizeof result.name - 1);
+            result.algo = choices[i].algo;
+            result.isReference = choices[i].is_reference ? 1 : 0;
+            result.workspaceSize = choices[i].workspace_bytes;
+            std::strncpy(result.name, choices[i].name, sizeof result.name - 1);
             std::memcpy(out, &stride, sizeof stride);
             write_struct(out, stride, result);
         }
@@ -173,19 +231,22 @@ fp6llmStatus_t fp6llmLinear(fp6llmHandle_t handle, int64_t tokens, const void* X
     return guard(handle, [&](fp6llmContext& context) {
         check_not_negative(tokens, "tokens");
         GemmProblem problem{};
-        problem.weight = &check_weight(context, W, "W");
+        const fp6llmWeight& weight = check_weight(context, W, "W");
+        problem.weight = weight.impl.get();
         problem.tokens = tokens;
         problem.compute = ComputeType::kF32;
         problem.x_type = check_float_type(Xtype, "Xtype");
         problem.y_type = check_float_type(Ytype, "Ytype");
         check_output_type(problem.y_type, "Ytype", problem.x_type, "Xtype");
-        const int64_t outputs = problem.outputs(), k = problem.k();
+        const int64_t outputs = weight.rows(), k = weight.cols();
         const bool is_empty = tokens == 0 || outputs == 0;
 
         check_matrix(tokens, k, "IC", ldx, "ldx", problem.x_type);
         check_buffer(X, is_empty || k == 0, float_bytes(problem.x_type), "X");
         check_matrix(tokens, outputs, "OC", ldy, "ldy", problem.y_type);
         check_buffer(Y, is_empty, float_bytes(problem.y_type), "Y");
+        context.check_memory(X, is_empty || k == 0, "X");
+        context.check_memory(Y, is_empty, "Y");
 
         OutputSink y{};
         y.data = Y;
@@ -198,11 +259,13 @@ fp6llmStatus_t fp6llmLinear(fp6llmHandle_t handle, int64_t tokens, const void* X
                 y.bias = e.bias;
                 y.bias_type = check_float_type(e.biasType, "epilogue->biasType");
                 check_aligned(e.bias, float_bytes(y.bias_type), "epilogue->bias");
+                context.check_memory(e.bias, "epilogue->bias");
             }
             if (e.residual != nullptr) {
                 y.residual = e.residual;
                 y.residual_type = check_float_type(e.residualType, "epilogue->residualType");
                 check_aligned(e.residual, float_bytes(y.residual_type), "epilogue->residual");
+                context.check_memory(e.residual, "epilogue->residual");
                 check_matrix(tokens, outputs, "OC", e.ldr, "epilogue->ldr", y.residual_type);
                 y.ldr = e.ldr;
             }
@@ -210,7 +273,8 @@ fp6llmStatus_t fp6llmLinear(fp6llmHandle_t handle, int64_t tokens, const void* X
                 problem.compute = check_compute_type(e.computeType, "epilogue->computeType");
             }
         }
-        run(context, problem, TokenSource{X, problem.x_type, k, ldx, 1}, y, kAlgoDefault);
+        run(context, weight, problem, TokenSource{X, problem.x_type, k, ldx, 1}, y, {},
+            kAlgoDefault);
     });
 }
 
@@ -222,6 +286,10 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
                                    int64_t ldc, fp6llmComputeType_t computeType, int32_t algo) {
     return guard(handle, [&](fp6llmContext& context) {
         const Shape shape{transa, transb, m, n, k, Btype, Ctype, computeType};
+        if (context.device != nullptr) {
+            fail(Status::kNotSupported,
+                 "grouped multiplication on CUDA is not in this version; a CPU handle does it");
+        }
         GemmProblem problem = check_shape(shape);
         check_not_negative(groups, "groups");
         checked_mul(groups, sizeof(int64_t), "groups");  // bytes of offsets, and of A
@@ -231,11 +299,12 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
         check_not_null(offsets, "offsets");
         check_aligned(offsets, alignof(int64_t), "offsets");
         check_buffer(A, groups == 0, alignof(fp6llmWeight_t), "A");
-        const float alpha_value = read_scalar(alpha, "alpha");
-        const float beta_value = read_scalar(beta, "beta");
-        const bool reads_b = m != 0 && n != 0 && k != 0 && alpha_value != 0.0f;
+        const Scalars scalars = check_scalars(context, alpha, beta);
+        const bool reads_b = m != 0 && n != 0 && k != 0 && scalars.needs_product();
         const TokenSource x = check_activations(shape, problem, B, ldb, reads_b);
-        const OutputSink y = check_outputs(shape, problem, C, ldc, alpha_value, beta_value);
+        const OutputSink y = check_outputs(shape, problem, C, ldc, scalars.alpha, scalars.beta);
+        context.check_memory(B, !reads_b, "B");
+        context.check_memory(C, m == 0 || n == 0, "C");
 
         // Everything is checked and allocated before the first group writes.
         const int threads = context.executor().concurrency();
@@ -251,8 +320,7 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
             if (A[g] == nullptr && offsets[g + 1] == offsets[g]) continue;
             char name[32];
             std::snprintf(name, sizeof name, "A[%lld]", ll(g));
-            problem.weight = &check_weight(context, A[g], name);
-            check_shapes_agree(problem, shape, name);
+            check_operand(context, shape, A[g], name, problem);
             problem.tokens = offsets[g + 1] - offsets[g];
             const GemmPlan plan = choose_plan(problem, algo, context.isa, threads);
             if (plan.workspace_bytes > workspace_bytes) workspace_bytes = plan.workspace_bytes;
@@ -273,7 +341,7 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
                 group_y.data = static_cast<char*>(y.data) +
                                offsets[g] * ldc * static_cast<int64_t>(float_bytes(y.type));
             }
-            run(context, problem, group_x, group_y, algo);
+            run(context, *A[g], problem, group_x, group_y, {}, algo);
         }
     });
 }

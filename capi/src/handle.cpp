@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <string>
 
 #include "capi/src/checks.hpp"
 #include "capi/src/guard.hpp"
@@ -67,26 +68,63 @@ void check_threads(int threads, const char* name) {
     }
 }
 
+/// The GPU that was asked for by name, or the reason why not.
+std::unique_ptr<DeviceBackend> make_device(int ordinal) {
+    try {
+        return make_cuda_backend(ordinal);
+    } catch (const Error& error) {
+        if (error.status() != Status::kNotSupported) throw;
+        fail(Status::kNotSupported, "backend CUDA is not available: %s. CPU is", error.what());
+    }
+}
+
+/// AUTO: the GPU if it is usable, else nullptr and the reason.
+std::unique_ptr<DeviceBackend> find_device(int ordinal, std::string& why) {
+    try {
+        return make_cuda_backend(ordinal);
+    } catch (const Error& error) {
+        if (error.status() == Status::kAllocFailed) throw;
+        why = error.what();
+        return nullptr;
+    }
+}
+
+void log_backend(const fp6llmContext& context, const std::string& why_not_cuda) {
+    char text[kErrorTextBytes];
+    if (context.device != nullptr) {
+        const DeviceDescription device = cuda_device_description(context.ordinal());
+        std::snprintf(text, sizeof text, "handle: backend CUDA, device %d, %s (%s)",
+                      context.ordinal(), device.name.c_str(), device.isa.c_str());
+    } else {
+        std::snprintf(text, sizeof text, "handle: backend CPU, kernels %s, %d threads%s%s",
+                      isa_name(context.isa), context.pool.concurrency(),
+                      why_not_cuda.empty() ? "" : "; not CUDA: ", why_not_cuda.c_str());
+    }
+    log(FP6LLM_LOG_INFO, text);
+}
+
 std::unique_ptr<fp6llmContext> make_context(const fp6llmHandleConfig_t& config) {
     check_backend(config.backend, "config->backend");
-    if (config.backend == FP6LLM_BACKEND_CUDA) {
-        fail(Status::kNotSupported,
-             "backend CUDA is not supported by this version of libfp6llm; CPU is");
-    }
-    if (config.device != 0) {
-        fail(Status::kInvalidValue, "config->device = %d: the CPU is device 0", config.device);
-    }
     check_threads(config.numThreads, "config->numThreads");
     if (config.reserved != 0) {
         fail(Status::kInvalidValue, "config->reserved = %d is not 0", config.reserved);
     }
     auto context = std::make_unique<fp6llmContext>();
+    std::string why_not_cuda;
+    if (config.backend == FP6LLM_BACKEND_CUDA) {
+        context->device = make_device(config.device);
+    } else if (config.backend == FP6LLM_BACKEND_AUTO) {
+        context->device = find_device(config.device, why_not_cuda);
+    }
+    if (context->device != nullptr) {
+        context->backend = FP6LLM_BACKEND_CUDA;
+    } else if (config.device != 0) {
+        fail(Status::kInvalidValue, "config->device = %d: the CPU is device 0%s%s", config.device,
+             why_not_cuda.empty() ? "" : "; not CUDA: ", why_not_cuda.c_str());
+    }
     context->isa = active_isa();
     context->set_threads(config.numThreads);
-    char text[128];
-    std::snprintf(text, sizeof text, "handle: backend CPU, kernels %s, %d threads",
-                  isa_name(context->isa), context->pool.concurrency());
-    log(FP6LLM_LOG_INFO, text);
+    log_backend(*context, why_not_cuda);
     return context;
 }
 
@@ -146,7 +184,10 @@ fp6llmStatus_t fp6llmGetErrorString(fp6llmHandle_t handle, char* buffer, size_t 
 }
 
 fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t stream) {
-    return guard(handle, [&](fp6llmContext& context) { context.stream = stream; });
+    return guard(handle, [&](fp6llmContext& context) {
+        context.stream = stream;
+        if (context.device != nullptr) context.device->set_stream(stream);
+    });
 }
 
 fp6llmStatus_t fp6llmGetStream(fp6llmHandle_t handle, fp6llmStream_t* stream) {
@@ -163,6 +204,8 @@ fp6llmStatus_t fp6llmSetWorkspace(fp6llmHandle_t handle, void* workspace, size_t
                  workspace == nullptr ? "NULL" : "given", size);
         }
         check_aligned(workspace, AlignedBuffer::kAlignment, "workspace");
+        context.check_memory(workspace, "workspace");
+        if (context.device != nullptr) return context.device->set_workspace(workspace, size);
         context.lent_workspace = workspace;
         context.lent_workspace_bytes = size;
         if (workspace != nullptr) context.own_workspace = AlignedBuffer();
@@ -171,10 +214,10 @@ fp6llmStatus_t fp6llmSetWorkspace(fp6llmHandle_t handle, void* workspace, size_t
 
 fp6llmStatus_t fp6llmSetPointerMode(fp6llmHandle_t handle, fp6llmPointerMode_t mode) {
     return guard(handle, [&](fp6llmContext& context) {
-        if (mode == FP6LLM_POINTER_MODE_DEVICE) {
+        if (mode == FP6LLM_POINTER_MODE_DEVICE && context.device == nullptr) {
             fail(Status::kNotSupported, "mode DEVICE on a CPU handle; HOST is supported");
         }
-        if (mode != FP6LLM_POINTER_MODE_HOST) {
+        if (mode != FP6LLM_POINTER_MODE_HOST && mode != FP6LLM_POINTER_MODE_DEVICE) {
             fail(Status::kInvalidValue, "mode = %d is not an fp6llmPointerMode_t",
                  static_cast<int>(mode));
         }

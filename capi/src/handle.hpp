@@ -1,8 +1,10 @@
 // The object behind fp6llmHandle_t: backend, stream, workspace, executor, last error.
 #pragma once
 
+#include <memory>
 #include <mutex>
 
+#include "core/backend/backend.hpp"
 #include "core/common/aligned_buffer.hpp"
 #include "core/common/cpu.hpp"
 #include "core/common/thread_pool.hpp"
@@ -49,6 +51,8 @@ constexpr uint64_t kHandleMagic = 0x6670366C6C6D4831;  // "fp6llmH1"
 struct fp6llmContext {
     uint64_t magic = fp6llm::capi::kHandleMagic;
     fp6llmBackend_t backend = FP6LLM_BACKEND_CPU;
+    /// The GPU of a CUDA handle; null on the CPU, where calls go straight to the core.
+    std::unique_ptr<fp6llm::DeviceBackend> device;
     fp6llmStream_t stream = nullptr;
     fp6llmPointerMode_t pointer_mode = FP6LLM_POINTER_MODE_HOST;
     fp6llm::Isa isa = fp6llm::Isa::kPortable;
@@ -66,6 +70,20 @@ struct fp6llmContext {
         return caller.is_set() ? static_cast<fp6llm::Executor&>(caller) : pool;
     }
     void set_threads(int threads) noexcept;  ///< 0 = default
+    int ordinal() const noexcept { return device != nullptr ? device->ordinal() : 0; }
+    /// Throws INVALID_VALUE, naming the argument, for host memory on a CUDA handle and, as far as can
+    /// be told, for device memory on a CPU handle. NULL passes.
+    void check_memory(const void* pointer, const char* name) const {
+        if (device != nullptr) {
+            device->check_pointer(pointer, name);
+        } else {
+            fp6llm::check_host_pointer(pointer, name);
+        }
+    }
+    /// The same for what check_buffer() checks, unless it holds nothing.
+    void check_memory(const void* pointer, bool is_empty, const char* name) const {
+        if (!is_empty) check_memory(pointer, name);
+    }
     /// Memory for one multiplication: the lent workspace, else own scratch, grown if need be.
     uint8_t* workspace(size_t bytes);
 };

@@ -6,6 +6,7 @@
 #include "build_info.hpp"
 #include "capi/src/checks.hpp"
 #include "capi/src/guard.hpp"
+#include "core/backend/backend.hpp"
 #include "core/common/cpu.hpp"
 #include "core/gemm/cpu/kernel.hpp"
 
@@ -77,6 +78,34 @@ std::string build_info() {
            "], \"formats\": [" + formats + "]}";
 }
 
+fp6llmDeviceInfo_t cpu_info() {
+    fp6llmDeviceInfo_t info = FP6LLM_DEVICE_INFO_INIT;
+    info.backend = FP6LLM_BACKEND_CPU;
+    std::snprintf(info.name, sizeof info.name, "%s", cpu_model_name().c_str());
+    std::snprintf(info.isa, sizeof info.isa, "%s", isa_name(active_isa()));
+    info.multiprocessorCount = allowed_cpus();
+    info.totalMemory = physical_memory_bytes();
+    info.l2CacheBytes = last_level_cache_bytes();
+    return info;
+}
+
+fp6llmDeviceInfo_t cuda_info(int ordinal) {
+    const DeviceDescription device = cuda_device_description(ordinal);
+    fp6llmDeviceInfo_t info = FP6LLM_DEVICE_INFO_INIT;
+    info.backend = FP6LLM_BACKEND_CUDA;
+    info.ordinal = ordinal;
+    std::snprintf(info.name, sizeof info.name, "%s", device.name.c_str());
+    std::snprintf(info.isa, sizeof info.isa, "%s", device.isa.c_str());
+    info.computeCapabilityMajor = device.major;
+    info.computeCapabilityMinor = device.minor;
+    info.multiprocessorCount = device.multiprocessors;
+    info.driverVersion = device.driver_version;
+    info.totalMemory = device.total_memory;
+    info.sharedMemoryPerBlock = device.shared_per_block;
+    info.l2CacheBytes = device.l2_bytes;
+    return info;
+}
+
 }  // namespace
 }  // namespace fp6llm::capi
 
@@ -120,7 +149,8 @@ fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count) {
     return guard([&] {
         check_out(count, "count");
         check_backend(backend, "backend");
-        *count = backend == FP6LLM_BACKEND_CUDA ? 0 : 1;
+        const int cpus = backend == FP6LLM_BACKEND_CUDA ? 0 : 1;
+        *count = cpus + (backend == FP6LLM_BACKEND_CPU ? 0 : cuda_device_count(nullptr));
     });
 }
 
@@ -131,19 +161,13 @@ fp6llmStatus_t fp6llmGetDeviceInfo(fp6llmBackend_t backend, int ordinal, fp6llmD
         if (backend == FP6LLM_BACKEND_AUTO) {
             fail(Status::kInvalidValue, "backend = AUTO; name CPU or CUDA");
         }
-        const int count = backend == FP6LLM_BACKEND_CPU ? 1 : 0;
+        std::string why;
+        const int count = backend == FP6LLM_BACKEND_CPU ? 1 : cuda_device_count(&why);
         if (ordinal < 0 || ordinal >= count) {
-            fail(Status::kInvalidValue, "ordinal = %d is not below the device count %d", ordinal,
-                 count);
+            fail(Status::kInvalidValue, "ordinal = %d is not below the device count %d%s%s",
+                 ordinal, count, why.empty() ? "" : ": ", why.c_str());
         }
-        fp6llmDeviceInfo_t device = FP6LLM_DEVICE_INFO_INIT;
-        device.backend = FP6LLM_BACKEND_CPU;
-        std::snprintf(device.name, sizeof device.name, "%s", cpu_model_name().c_str());
-        std::snprintf(device.isa, sizeof device.isa, "%s", isa_name(active_isa()));
-        device.multiprocessorCount = allowed_cpus();
-        device.totalMemory = physical_memory_bytes();
-        device.l2CacheBytes = last_level_cache_bytes();
-        write_struct(info, device);
+        write_struct(info, backend == FP6LLM_BACKEND_CPU ? cpu_info() : cuda_info(ordinal));
     });
 }
 

@@ -44,10 +44,18 @@ fp6llmStatus_t fp6llmQuantize(fp6llmHandle_t handle, const fp6llmQuantConfig_t* 
         check_buffer(codes, sizes.code_bytes == 0, 1, "codes");
         check_buffer(scales, sizes.scale_bytes == 0, spec.scale_element_bytes(), "scales");
         if (stats != nullptr) check_out_struct(stats, "stats");
+        context.check_memory(W, rows == 0 || cols == 0, "W");
+        context.check_memory(codes, sizes.code_bytes == 0, "codes");
+        context.check_memory(scales, sizes.scale_bytes == 0, "scales");
 
         QuantStats measured{};
-        quantize(spec, w, static_cast<uint8_t*>(codes), scales,
-                 stats != nullptr ? &measured : nullptr, context.executor());
+        QuantStats* wanted = stats != nullptr ? &measured : nullptr;
+        auto* out = static_cast<uint8_t*>(codes);
+        if (context.device != nullptr) {
+            context.device->quantize(spec, w, out, scales, wanted);
+        } else {
+            quantize(spec, w, out, scales, wanted, context.executor());
+        }
         if (stats != nullptr) write_struct(stats, to_public(measured));
     });
 }
@@ -61,8 +69,16 @@ fp6llmStatus_t fp6llmDequantize(fp6llmHandle_t handle, const fp6llmQuantConfig_t
         check_buffer(codes, sizes.code_bytes == 0, 1, "codes");
         check_buffer(scales, sizes.scale_bytes == 0, spec.scale_element_bytes(), "scales");
         const MatrixView w = check_weights(W, Wtype, rows, cols, ldw);
+        context.check_memory(codes, sizes.code_bytes == 0, "codes");
+        context.check_memory(scales, sizes.scale_bytes == 0, "scales");
+        context.check_memory(W, rows == 0 || cols == 0, "W");
 
-        dequantize(spec, static_cast<const uint8_t*>(codes), scales,
-                   MutableMatrixView{W, w.type, w.rows, w.cols, w.ld}, context.executor());
+        const MutableMatrixView out{W, w.type, w.rows, w.cols, w.ld};
+        const auto* plain = static_cast<const uint8_t*>(codes);
+        if (context.device != nullptr) {
+            context.device->dequantize(spec, plain, scales, out);
+        } else {
+            dequantize(spec, plain, scales, out, context.executor());
+        }
     });
 }

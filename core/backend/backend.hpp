@@ -65,9 +65,9 @@ class DeviceBackend {
                                void* scales) = 0;
 
     /// Ways to run a problem, best first; empty if there is none.
-    virtual std::vector<DeviceGemmChoice> plan_gemm(const DeviceGemmProblem& problem) = 0;
+    virtual std::vector<GemmChoice> plan_gemm(const DeviceGemmProblem& problem) = 0;
     /// The way of one `algo` (-1 = the best). Throws as choose_plan() of core/gemm/plan.hpp does.
-    virtual DeviceGemmChoice choose_gemm(const DeviceGemmProblem& problem, int32_t algo) = 0;
+    virtual GemmChoice choose_gemm(const DeviceGemmProblem& problem, int32_t algo) = 0;
     virtual void run_gemm(const DeviceGemmProblem& problem, int32_t algo, const TokenSource& x,
                           const OutputSink& y, const DeviceScalars& scalars) = 0;
 };

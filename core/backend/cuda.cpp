@@ -77,14 +77,14 @@ class CudaBackend final : public DeviceBackend {
         weight_of(weight).export_packed(open(), layout, packed, scales);
     }
 
-    std::vector<DeviceGemmChoice> plan_gemm(const DeviceGemmProblem& problem) override {
-        std::vector<DeviceGemmChoice> choices;
+    std::vector<GemmChoice> plan_gemm(const DeviceGemmProblem& problem) override {
+        std::vector<GemmChoice> choices;
         for (const cuda::GemmPlan& plan : cuda::plan_gemm(device_, problem))
             choices.push_back(choice_of(plan));
         return choices;
     }
 
-    DeviceGemmChoice choose_gemm(const DeviceGemmProblem& problem, int32_t algo) override {
+    GemmChoice choose_gemm(const DeviceGemmProblem& problem, int32_t algo) override {
         return choice_of(cuda::choose_plan(device_, problem, algo));
     }
 
@@ -104,7 +104,7 @@ class CudaBackend final : public DeviceBackend {
         return static_cast<const cuda::Weight&>(weight);  // there is no other
     }
 
-    static DeviceGemmChoice choice_of(const cuda::GemmPlan& plan) noexcept {
+    static GemmChoice choice_of(const cuda::GemmPlan& plan) noexcept {
         return {plan.algo, plan.name, plan.workspace_bytes, plan.is_reference};
     }
 

@@ -27,7 +27,7 @@ struct DeviceScalars {
 };
 
 /// One way to run a multiplication, as a caller sees it.
-struct DeviceGemmChoice {
+struct GemmChoice {
     int32_t algo;
     const char* name;  ///< kernel name; static
     size_t workspace_bytes;

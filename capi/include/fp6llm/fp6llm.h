@@ -62,14 +62,24 @@ extern "C" {
  *   makes the call a no-op that succeeds; pointers to buffers that then hold nothing may be NULL.
  * - **Host and device.** A handle has one backend. On a CPU handle every pointer is a host pointer.
  *   On a CUDA handle matrices, codes and scales are device pointers; config structs, stats and the
- *   arrays of handles are always host pointers; `alpha` and `beta` follow the pointer mode.
+ *   arrays of handles are always host pointers; `alpha` and `beta` follow the pointer mode. Device
+ *   pointers are memory of the handle's device, managed memory or pinned host memory; a host pointer
+ *   on a CUDA handle is FP6LLM_STATUS_INVALID_VALUE, and so is device memory on a CPU handle in a
+ *   process that has used CUDA through this library.
+ * - **CUDA.** The driver is loaded by the first call that needs it; loading this library does not. A
+ *   call works in the thread's current context if that is of the handle's device, else in the
+ *   device's primary context (which cudart and frameworks use), and leaves the current context as
+ *   it was. Calls enqueue on the handle's stream and return, but for those that make a weight or
+ *   report what they found (fp6llmQuantize() with stats, AUTO or NONFINITE_ERROR), which wait for
+ *   the stream. Errors of work that was enqueued surface in a later call.
  * - **Alignment.** A pointer to elements, to a struct or to a single output must be aligned as its
  *   type is; anything less is FP6LLM_STATUS_INVALID_VALUE. Blobs need ::FP6LLM_BLOB_ALIGNMENT.
  * - **Threads.** A handle may be used by one thread at a time, and moved between threads freely. A
  *   weight is immutable: any number of threads and of handles of its backend and device may share
  *   it. Functions that take neither are thread-safe.
  * - **fork().** In a forked child, handles and weights of the CPU backend keep working; the thread
- *   pool restarts at the next call.
+ *   pool restarts at the next call. CUDA does not survive fork(): in a child of a process that has
+ *   used it, calls on the CUDA backend answer FP6LLM_STATUS_NOT_SUPPORTED, and AUTO means CPU.
  * - **Structs** start with `structSize`, are passed by pointer only and grow only at the end. A
  *   smaller `structSize` than this header's means an older caller: the missing fields count as
  *   zero. A larger one is accepted when the bytes beyond are zero, else
@@ -408,6 +418,7 @@ FP6LLM_API fp6llmStatus_t fp6llmGetErrorString(fp6llmHandle_t handle, char* buff
 /** @} */
 
 /** The number of devices a backend has: 1 for the CPU; 0 for CUDA without a driver or device.
+ *  Devices too old for the kernels count.
  *  @param backend  CPU, CUDA, or AUTO for the sum of both
  *  @param count    receives the number
  *  @retval FP6LLM_STATUS_INVALID_VALUE  count is NULL or backend is unknown */
@@ -444,9 +455,12 @@ FP6LLM_API fp6llmStatus_t fp6llmCreate(fp6llmHandle_t* handle);
 /** Makes a handle.
  *  @param handle  receives the handle
  *  @param config  backend, device, threads
- *  @retval FP6LLM_STATUS_INVALID_VALUE  a pointer is NULL, a field out of range
+ *  @retval FP6LLM_STATUS_INVALID_VALUE  a pointer is NULL, a field out of range, no such device
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED  CUDA was asked for by name and is not there: never a silent
- *                                       fallback
+ *                                       fallback. The detail text says why: no driver, one too old,
+ *                                       no device, a build without CUDA
+ *  @retval FP6LLM_STATUS_ARCH_MISMATCH  CUDA was asked for by name and the device is older than
+ *                                       compute capability 8.0
  *  @retval FP6LLM_STATUS_ALLOC_FAILED   out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmCreateWithConfig(fp6llmHandle_t* handle,
                                                  const fp6llmHandleConfig_t* config);
@@ -455,8 +469,8 @@ FP6LLM_API fp6llmStatus_t fp6llmCreateWithConfig(fp6llmHandle_t* handle,
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  not a live handle, as far as can be told */
 FP6LLM_API fp6llmStatus_t fp6llmDestroy(fp6llmHandle_t handle);
 
-/** Sets the stream that later calls enqueue on; NULL is the default stream. The CPU backend works
- *  synchronously and only stores it.
+/** Sets the stream that later calls enqueue on; NULL is the (legacy) default stream. The CPU backend
+ *  works synchronously and only stores it.
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL */
 FP6LLM_API fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t stream);
 
@@ -466,12 +480,14 @@ FP6LLM_API fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t 
 FP6LLM_API fp6llmStatus_t fp6llmGetStream(fp6llmHandle_t handle, fp6llmStream_t* stream);
 
 /** Lends the handle memory for its multiplications, which then allocate nothing. Without it the
- *  handle keeps scratch of its own that grows to the largest call seen.
+ *  handle keeps scratch of its own that grows to the largest call seen; on a CUDA handle, one per
+ *  stream, kept until the handle is destroyed, so that captured graphs stay valid as long.
  *  @param workspace  host or device memory, as the backend has it, aligned to 64 bytes, the caller's
  *                    until replaced; NULL with size 0 returns to the handle's own scratch
  *  @param size       bytes; fp6llmGemmGetWorkspaceSize() tells how many a call needs
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE    NULL with a size, a size of 0 with a pointer, misaligned */
+ *  @retval FP6LLM_STATUS_INVALID_VALUE    NULL with a size, a size of 0 with a pointer, misaligned,
+ *                                         host memory on a CUDA handle */
 FP6LLM_API fp6llmStatus_t fp6llmSetWorkspace(fp6llmHandle_t handle, void* workspace, size_t size);
 
 /** Where `alpha` and `beta` are read from.
