@@ -3,16 +3,14 @@
 namespace fp6llm::cuda {
 namespace {
 
-/// Whether the thread's current context, if any, is of device `ordinal`; `id` receives its id.
-bool current_is_of(const Driver& cu, int ordinal, unsigned long long* id) {
+/// Whether the thread's current context, if any, is of a device; `id` receives its id.
+bool current_is_of(const Driver& cu, CUdevice wanted, unsigned long long* id) {
     CUcontext current = nullptr;
     check(cu.CtxGetCurrent(&current), "cuCtxGetCurrent");
     if (current == nullptr) return false;
     check(cu.CtxGetId(current, id), "cuCtxGetId of the current context");
     CUdevice device;
     check(cu.CtxGetDevice(&device), "cuCtxGetDevice");
-    CUdevice wanted;
-    check(cu.DeviceGet(&wanted, ordinal), "cuDeviceGet");
     return device == wanted;
 }
 
@@ -45,6 +43,14 @@ PrimaryContext::~PrimaryContext() {
     if (is_ours) cu->DevicePrimaryCtxRelease(device_);
 }
 
+CUdevice DeviceContext::device() {
+    if (!is_device_known_) {
+        check(driver().DeviceGet(&device_, ordinal_), "cuDeviceGet");
+        is_device_known_ = true;
+    }
+    return device_;
+}
+
 const std::shared_ptr<PrimaryContext>& DeviceContext::primary() {
     if (primary_ == nullptr) primary_ = std::make_shared<PrimaryContext>(ordinal_);
     return primary_;
@@ -52,18 +58,16 @@ const std::shared_ptr<PrimaryContext>& DeviceContext::primary() {
 
 std::shared_ptr<PrimaryContext> DeviceContext::primary_if_active() {
     if (primary_ != nullptr) return primary_;
-    const Driver& cu = driver();
-    CUdevice device;
-    check(cu.DeviceGet(&device, ordinal_), "cuDeviceGet");
     unsigned flags = 0;
     int is_active = 0;
-    check(cu.DevicePrimaryCtxGetState(device, &flags, &is_active), "cuDevicePrimaryCtxGetState");
+    check(driver().DevicePrimaryCtxGetState(device(), &flags, &is_active),
+          "cuDevicePrimaryCtxGetState");
     return is_active != 0 ? primary() : nullptr;
 }
 
 ScopedContext::ScopedContext(DeviceContext& device) {
     const Driver& cu = driver();
-    if (current_is_of(cu, device.ordinal(), &id_)) {
+    if (current_is_of(cu, device.device(), &id_)) {
         primary_ = device.primary_if_active();
         if (primary_ != nullptr && primary_->id() != id_) primary_.reset();
         return;

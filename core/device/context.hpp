@@ -33,6 +33,7 @@ class DeviceContext {
   public:
     explicit DeviceContext(int ordinal) noexcept : ordinal_(ordinal) {}
     int ordinal() const noexcept { return ordinal_; }
+    CUdevice device();
     /// Retains it unless it is. Throws what the driver answers.
     const std::shared_ptr<PrimaryContext>& primary();
     /// The same if somebody has made it already, else null: making one takes time and memory.
@@ -43,6 +44,8 @@ class DeviceContext {
 
   private:
     int ordinal_;
+    bool is_device_known_ = false;
+    CUdevice device_ = 0;
     std::shared_ptr<PrimaryContext> primary_;
 };
 

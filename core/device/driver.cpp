@@ -19,7 +19,7 @@ std::atomic<bool> g_is_forked_child{false};
 
 /// CUDA does not survive fork(). The handler also keeps the child off g_mutex, which a thread that it
 /// does not have may hold.
-void watch_for_fork() noexcept {
+void watch_for_fork() {
     static std::once_flag once;
     std::call_once(once, [] {
         pthread_atfork(nullptr, nullptr, [] {

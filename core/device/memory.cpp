@@ -1,7 +1,5 @@
 #include "core/device/memory.hpp"
 
-#include "core/device/properties.hpp"
-
 namespace fp6llm::cuda {
 namespace {
 
@@ -92,8 +90,9 @@ PointerInfo pointer_info(const Driver& driver, const void* pointer) {
 void check_device_pointer(const void* pointer, int ordinal, const char* name) {
     if (pointer == nullptr) return;
     const PointerInfo info = pointer_info(driver(), pointer);
-    if (info.kind == PointerInfo::Kind::kUnknown &&
-        !device_properties(ordinal).reads_pageable_memory) {
+    // Refused also where the device could follow it (HMM, ATS): it is nearly always a mistake there,
+    // and what a call answers should not depend on the machine.
+    if (info.kind == PointerInfo::Kind::kUnknown) {
         fail(Status::kInvalidValue,
              "%s = %p is a host pointer; the handle's backend is CUDA, which takes device memory",
              name, pointer);

@@ -19,7 +19,6 @@ struct DeviceProperties {
     size_t reserved_shared_per_block;  ///< bytes that the system takes of each block's
     size_t l2_bytes;
     size_t total_memory;
-    bool reads_pageable_memory;  ///< kernels can follow any host pointer
 
     int capability() const noexcept { return major * 10 + minor; }  ///< 90
 };
