@@ -66,16 +66,14 @@ QuantizedLayer quantize_layer(Handle& handle, const Layer& layer, LayerResult& r
         codes.resize(sizes.code_bytes);
         scales.resize((sizes.scale_bytes + sizeof(float) - 1) / sizeof(float));
         const fp6llmQuantStats_t stats =
-            handle.quantize<float>(config, layer.rows, layer.cols, weights, codes, scales.data());
+            handle.quantize(config, layer.rows, layer.cols, weights, codes, scales);
         const double count = static_cast<double>(result.elements);
         result.quantization[i] = {stats.mse * count, stats.signal * count};
         config.format = stats.format;
     }
     result.e3m2_layers = config.format == FP6LLM_R_6F_E3M2;
     result.plain_bytes = codes.size() + scales.size() * sizeof(float);
-    Weight weight =
-        Weight::from_codes(handle, config, layer.rows, layer.cols,
-                           Span<const uint8_t>(codes.data(), codes.size()), scales.data());
+    Weight weight = Weight::from_codes(handle, config, layer.rows, layer.cols, codes, scales);
     result.packed_bytes = weight.info().bytes;
     return {std::move(weight), config, std::move(codes), std::move(scales)};
 }

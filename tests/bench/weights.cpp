@@ -64,8 +64,8 @@ Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Sh
     const QuantSizes sizes = quant_sizes(format.config, shape.rows, shape.cols);
     std::vector<uint8_t> codes(sizes.code_bytes);
     std::vector<float> scales((sizes.scale_bytes + 3) / 4);
-    handle.quantize<float>(format.config, shape.rows, shape.cols,
-                           Span<const float>(w.data(), w.size()), codes, scales.data());
+    handle.quantize(format.config, shape.rows, shape.cols, Span<const float>(w.data(), w.size()),
+                    codes, scales);
     bits = 8.0 * static_cast<double>(sizes.code_bytes + sizes.scale_bytes) /
            static_cast<double>(w.size());
 
@@ -97,8 +97,7 @@ PackedWeights::PackedWeights(Handle& handle, const Format& format, const Shape& 
                              const std::vector<float>& w, size_t total)
     : copies_(make_copies(handle, format, shape, w, total, checked_, bits_)) {
     for (int64_t i = 0; i < copies_.count(); ++i) {
-        views_.push_back(
-            Weight::view(handle, Span<const uint8_t>(copies_.copy(i), copies_.bytes())));
+        views_.push_back(Weight::view(handle, Bytes(copies_.copy(i), copies_.bytes())));
     }
 }
 
