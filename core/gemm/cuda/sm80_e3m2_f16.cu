@@ -1,0 +1,4 @@
+// E3M2 (and its subsets) times fp16, in the f16 tag: 17 instructions decode 16 weights.
+#include "core/gemm/cuda/sm80_kernels.cuh"
+
+FP6LLM_SM80_KERNELS(sm80_e3m2_f16_gemm, __half, L3Tag::kF16, L3Format::kE3M2)
