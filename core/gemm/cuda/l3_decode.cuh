@@ -77,11 +77,11 @@ __device__ __forceinline__ void decode_triple(uint32_t r0, uint32_t r1, uint32_t
     constexpr int kShiftB = kPattern.sign_a - kPattern.sign_b;
     static_assert(kPattern.low_a - kPattern.low_b == kShiftB, "B is A, moved");
 
-    const uint32_t t01 = select_bits(__funnelshift_l(r0, r0, kPattern.rotation[0]),
-                                     __funnelshift_l(r1, r1, kPattern.rotation[1]),
-                                     kPattern.mask[0]);
-    const uint32_t t = select_bits(__funnelshift_l(r2, r2, kPattern.rotation[2]), t01,
-                                   kPattern.mask[2]);
+    const uint32_t t01 =
+        select_bits(__funnelshift_l(r0, r0, kPattern.rotation[0]),
+                    __funnelshift_l(r1, r1, kPattern.rotation[1]), kPattern.mask[0]);
+    const uint32_t t =
+        select_bits(__funnelshift_l(r2, r2, kPattern.rotation[2]), t01, kPattern.mask[2]);
     const uint32_t words[4] = {r0, r1, r2, t};
 #pragma unroll
     for (int w = 0; w < 4; ++w) {

@@ -21,8 +21,9 @@ struct EpilogueParams {
     float alpha;
     float beta;  ///< 0: y is not read
     Element y_type, bias_type, residual_type;
-    int32_t activation;   ///< fp6llm::Activation
-    int32_t vector_rows;  ///< 1: four outputs of a token may be stored (and y, residual read) at once
+    int32_t activation;  ///< fp6llm::Activation
+    int32_t
+        vector_rows;  ///< 1: four outputs of a token may be stored (and y, residual read) at once
 };
 
 /// Work is a line of units, (tile, k128 slab) with the slab running fastest; block b takes units
@@ -30,9 +31,9 @@ struct EpilogueParams {
 /// last of them to finish, in the order of the slabs.
 struct GemmParams {
     const uint8_t* weights;  ///< L3 units [row_blocks][k_units][6144]
-    const void* scales;      ///< row: float [row_blocks * 64]; group: float [row_blocks][groups][64];
-                             ///< MX: uint8 [row_blocks][k_units][64][4]
-    const void* x;           ///< element (t, k) at t * ldx + k, 16-byte aligned rows
+    const void* scales;  ///< row: float [row_blocks * 64]; group: float [row_blocks][groups][64];
+                         ///< MX: uint8 [row_blocks][k_units][64][4]
+    const void* x;       ///< element (t, k) at t * ldx + k, 16-byte aligned rows
     int64_t ldx;
     EpilogueParams epilogue;
     float* partials;     ///< [2 * blocks][tile], where blocks share tiles

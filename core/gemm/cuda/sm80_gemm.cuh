@@ -57,7 +57,10 @@ class Sm80Gemm {
 
   public:
     __device__ __forceinline__ Sm80Gemm(const GemmParams& params, uint8_t* shared)
-        : p(params), shared(shared), shared_base(shared_address(shared)), policy(evict_first_policy()) {
+        : p(params),
+          shared(shared),
+          shared_base(shared_address(shared)),
+          policy(evict_first_policy()) {
         const int warp = threadIdx.x / 32;
         lane = threadIdx.x % 32;
         row_warp = warp % 4;
@@ -148,8 +151,9 @@ class Sm80Gemm {
             const int row_block = row_tile * C::kRowUnits + unit;
             const bool exists = C::kRowUnits == 1 || row_block < p.row_blocks;
             const uint8_t* from =
-                p.weights + (static_cast<int64_t>(exists ? row_block : 0) * p.k_units + load_slab) *
-                                kUnitBytes +
+                p.weights +
+                (static_cast<int64_t>(exists ? row_block : 0) * p.k_units + load_slab) *
+                    kUnitBytes +
                 (chunk - unit * (kUnitBytes / 16)) * 16;
             cp_async_16_streamed(to + chunk * 16, from, exists ? 16 : 0, policy);
         }
@@ -184,8 +188,8 @@ class Sm80Gemm {
 
         // ldmatrix: lane 8 i + r names row r of matrix i, which is chunk 4 triple + i of token r.
         const int row = lane % 8;
-        const uint32_t tokens = stage_address + C::kRowUnits * kUnitBytes +
-                                (token_warp * C::kWarpTokens + row) * 256;
+        const uint32_t tokens =
+            stage_address + C::kRowUnits * kUnitBytes + (token_warp * C::kWarpTokens + row) * 256;
 #pragma unroll
         for (int triple = 0; triple < 4; ++triple) {
             uint32_t a[C::kRowUnits][2][4];
@@ -262,8 +266,9 @@ class Sm80Gemm {
 #pragma unroll
                 for (int half = 0; half < 2; ++half) {
                     const uint32_t exponent = e[half * 32];
-                    scales[u][half] = __uint_as_float(
-                        exponent == 0 ? 0x00400000u : exponent == 255 ? 0x7FC00000u : exponent << 23);
+                    scales[u][half] = __uint_as_float(exponent == 0     ? 0x00400000u
+                                                      : exponent == 255 ? 0x7FC00000u
+                                                                        : exponent << 23);
                 }
             } else {
                 const float* s = static_cast<const float*>(p.scales) +
@@ -379,7 +384,8 @@ class Sm80Gemm {
             if (count <= 0) continue;
             float4 row_scale = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
             if constexpr (C::kScaling == Scaling::kRow)
-                row_scale = *reinterpret_cast<const float4*>(static_cast<const float*>(p.scales) + row);
+                row_scale =
+                    *reinterpret_cast<const float4*>(static_cast<const float*>(p.scales) + row);
 #pragma unroll 1
             for (int t = threadIdx.x / 16; t < C::kTokens; t += C::kThreads / 16) {
                 if (first_token + t >= p.tokens) break;
@@ -402,7 +408,8 @@ class Sm80Gemm {
 #pragma unroll
         for (int n = 0; n < kMmas; ++n)
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {  // token 2 j + (i & 1), row g + 8 (i / 2) of the warp's 16
+            for (int i = 0; i < 4;
+                 ++i) {  // token 2 j + (i & 1), row g + 8 (i / 2) of the warp's 16
                 const int token = token_warp * C::kWarpTokens + 8 * n + 2 * j + (i & 1);
                 staged[token * 64 + ((2 * row_warp + i / 2) ^ j) * 8 + g] = s[n][i];
             }

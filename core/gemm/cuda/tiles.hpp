@@ -11,8 +11,8 @@
 namespace fp6llm::cuda {
 
 //                                         tokens, row_units, token_warps, stages
-constexpr TileShape kRowTiles[] = {TileShape{8, 1, 1, 6},  TileShape{16, 1, 1, 5},
-                                   TileShape{32, 1, 1, 5}, TileShape{64, 2, 1, 3},
+constexpr TileShape kRowTiles[] = {TileShape{8, 1, 1, 6},   TileShape{16, 1, 1, 5},
+                                   TileShape{32, 1, 1, 5},  TileShape{64, 2, 1, 3},
                                    TileShape{128, 2, 2, 3}, TileShape{256, 1, 2, 2}};
 constexpr TileShape kGroupTiles[] = {TileShape{8, 1, 1, 6}, TileShape{16, 1, 1, 5},
                                      TileShape{32, 1, 1, 5}, TileShape{64, 1, 1, 4},

@@ -129,10 +129,10 @@ FP6LLM_HOST_DEVICE inline void l3_unpack_triple(L3Tag tag, const uint32_t words[
     for (int w = 0; w < 4; ++w) {
         for (int half = 0; half < 2; ++half) {
             const uint32_t bits = placed[w] >> (16 * half);
-            codes[4 * w + half] =
-                static_cast<uint8_t>((bits >> pattern.sign_a & 1u) << 5 | (bits >> pattern.low_a & 31u));
-            codes[4 * w + 2 + half] =
-                static_cast<uint8_t>((bits >> pattern.sign_b & 1u) << 5 | (bits >> pattern.low_b & 31u));
+            codes[4 * w + half] = static_cast<uint8_t>((bits >> pattern.sign_a & 1u) << 5 |
+                                                       (bits >> pattern.low_a & 31u));
+            codes[4 * w + 2 + half] = static_cast<uint8_t>((bits >> pattern.sign_b & 1u) << 5 |
+                                                           (bits >> pattern.low_b & 31u));
         }
     }
 }
