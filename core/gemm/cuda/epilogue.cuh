@@ -117,6 +117,7 @@ __device__ __forceinline__ void finish_outputs(const EpilogueParams& p, const Sc
         if (whole) {
             load_four(p.y, p.y_type, at, old);
         } else {
+#pragma unroll
             for (int i = 0; i < 4; ++i)
                 if (i < count) old[i] = load_element(p.y, p.y_type, at + i);
         }
@@ -131,8 +132,10 @@ __device__ __forceinline__ void finish_outputs(const EpilogueParams& p, const Sc
     }
     if (p.activation != 0) {
 #pragma unroll 1
-        for (int i = 0; i < 4; ++i)
-            v[i] = activate(p.activation, v[i]);
+        for (int i = 0; i < 4; ++i) {  // turning v around keeps it in registers, and the code short
+            const float next = activate(p.activation, v[0]);
+            v[0] = v[1], v[1] = v[2], v[2] = v[3], v[3] = next;
+        }
     }
     if (p.residual != nullptr) {
         const int64_t from = token * p.ldr + row;
@@ -140,6 +143,7 @@ __device__ __forceinline__ void finish_outputs(const EpilogueParams& p, const Sc
         if (whole) {
             load_four(p.residual, p.residual_type, from, other);
         } else {
+#pragma unroll
             for (int i = 0; i < 4; ++i)
                 if (i < count) other[i] = load_element(p.residual, p.residual_type, from + i);
         }
@@ -150,6 +154,7 @@ __device__ __forceinline__ void finish_outputs(const EpilogueParams& p, const Sc
     if (whole) {
         store_four(p.y, p.y_type, at, v);
     } else {
+#pragma unroll
         for (int i = 0; i < 4; ++i)
             if (i < count) store_element(p.y, p.y_type, at + i, v[i]);
     }

@@ -52,6 +52,7 @@ struct TileShape {
     int row_units;    ///< 64-row blocks of a tile
     int token_warps;  ///< groups of four warps that share the tile's rows and split its tokens
     int stages;       ///< slabs in flight, including the one in use
+    int min_blocks;   ///< blocks per multiprocessor that registers must leave room for
 
     constexpr int rows() const { return 64 * row_units; }
     constexpr int threads() const { return 128 * token_warps; }

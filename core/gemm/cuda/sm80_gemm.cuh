@@ -35,7 +35,7 @@ struct Sm80Config {
     static constexpr L3Tag kTag = kTag_;
     static constexpr L3Format kFormat = kFormat_;
     static constexpr Scaling kScaling = kScaling_;
-    static constexpr TileShape kShape{kTokens_, kRowUnits_, kTokenWarps_, kStages_};
+    static constexpr TileShape kShape{kTokens_, kRowUnits_, kTokenWarps_, kStages_, 1};
     static constexpr int kTokens = kTokens_;
     static constexpr int kRowUnits = kRowUnits_;
     static constexpr int kStages = kStages_;

@@ -6,7 +6,7 @@
 #include "core/gemm/cuda/tiles.hpp"
 
 #define FP6LLM_SM80_KERNEL(name, Activation, tag, format, scaling, tile)                        \
-    extern "C" __global__ void __launch_bounds__((tile).threads())                              \
+    extern "C" __global__ void __launch_bounds__((tile).threads(), (tile).min_blocks)           \
         name(const __grid_constant__ fp6llm::cuda::GemmParams params) {                         \
         using namespace fp6llm::cuda;                                                           \
         sm80_gemm<Sm80Config<Activation, tag, format, scaling, (tile).tokens, (tile).row_units, \
