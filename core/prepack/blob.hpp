@@ -10,6 +10,7 @@ namespace fp6llm {
 
 constexpr uint32_t kBlobVersion = 1;
 constexpr uint32_t kBlobBackendCpu = 1;
+constexpr uint32_t kBlobBackendCuda = 2;
 constexpr int64_t kBlobPadding = 64;
 
 /// Little-endian, as the processors that read it. Everything the kernels rely on follows from the
@@ -17,8 +18,8 @@ constexpr int64_t kBlobPadding = 64;
 struct BlobHeader {
     char magic[8];       ///< "FP6LLMB" and NUL
     uint32_t version;    ///< kBlobVersion
-    uint32_t backend;    ///< kBlobBackendCpu
-    uint32_t layout;     ///< CpuSwizzle
+    uint32_t backend;    ///< kBlobBackendCpu, kBlobBackendCuda
+    uint32_t layout;     ///< CpuSwizzle; L3Tag
     int32_t format;      ///< DataType
     int32_t scale_mode;  ///< ScaleMode
     int32_t scale_type;  ///< DataType

@@ -11,9 +11,6 @@
 
 namespace fp6llm::cuda {
 
-/// The two formats that units hold: significant bits of the exponent and the mantissa.
-enum class L3Format { kE3M2, kE2M3 };
-
 template <typename Activation, L3Format kFormat>
 struct DecodeTraits;
 

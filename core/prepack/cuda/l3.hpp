@@ -49,6 +49,9 @@ static_assert(kUnitBytes * 8 == kUnitRows * kUnitCols * 6, "six bits a weight, n
 /// Whose activations a unit is made for; the value is stored in blobs.
 enum class L3Tag : uint32_t { kF16 = 0x10, kBF16 = 0x11 };
 
+/// Whose codes a unit holds: the two formats that kernels decode.
+enum class L3Format { kE3M2, kE2M3 };
+
 /// Which codes of a word's spare bits make T: word p gives the bits of `mask[p]`, after a rotation to
 /// the left by `rotation[p]`.
 struct L3Pattern {

@@ -1,17 +1,49 @@
 // The weight object on a GPU. Its memory is one blob, own or the caller's; all pointers are device
 // pointers. The functions that make a weight wait for the stream, so that a weight can be used on any
 // other stream at once.
+//
+//   offset 0      BlobHeader (256 bytes, checksummed; backend 2, layout = L3Tag)
+//   256           units of L3 (l3.hpp): [row_blocks][k_units][6144]
+//   then          scales, 256-byte aligned:
+//                   ROW    float [row_blocks][64]
+//                   GROUP  float [row_blocks][groups][64]
+//                   MX     uint8 [row_blocks][k_units][64][4]      E8M0, the groups of 32 of a unit
+//                 zeros to the next multiple of 256
+//
+// Padding rows and columns have code 0; padding rows, and MX groups beyond the last, scale 1. F16
+// scales are held as the floats they are and come back as they were.
 #pragma once
 
 #include <memory>
 
 #include "core/device/queue.hpp"
+#include "core/prepack/cuda/l3.hpp"
 #include "core/prepack/device_weight.hpp"
 
 namespace fp6llm::cuda {
 
+/// A weight as kernels see it. Both pointers are device pointers, aligned as the blob is (64 bytes at
+/// least).
+struct CudaWeightView {
+    int64_t rows;              ///< OC
+    int64_t cols;              ///< IC
+    int64_t row_blocks;        ///< ceil(rows / 64); 0 without columns
+    int64_t k_units;           ///< ceil(cols / 128)
+    const FormatInfo* format;  ///< of the plain codes
+    L3Format held;             ///< what units hold: E2M2, E3M1, E2M1 are transcoded to E3M2
+    L3Tag tag;
+    ScaleMode scale_mode;
+    DataType scale_type;   ///< as given: kF32, kF16 (held as floats) or kE8M0
+    int64_t group_size;    ///< columns per scale; 0 for kRow
+    int64_t groups;        ///< scales per row, those of padding not counted
+    const uint8_t* units;  ///< [row_blocks][k_units][kUnitBytes]
+    const void* scales;    ///< kRow, kGroup: float; kMx: uint8_t. See above
+};
+
 class Weight final : public DeviceWeight {
   public:
+    const CudaWeightView& view() const noexcept { return view_; }
+
     /// Bytes of a blob; throws INVALID_VALUE on overflow.
     static size_t blob_bytes(const QuantSpec& spec, int64_t rows, int64_t cols);
 
@@ -44,6 +76,7 @@ class Weight final : public DeviceWeight {
     Weight() = default;
 
     DeviceBuffer own_;
+    CudaWeightView view_{};
 };
 
 }  // namespace fp6llm::cuda
