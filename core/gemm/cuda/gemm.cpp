@@ -31,14 +31,22 @@ constexpr const char* kSimtName = "simt_gemm";
 constexpr int kThreads = 256;  // of the kernels in activations.cu and simt.cu
 constexpr int64_t kSimtTile = 64;
 
-const WeightView& view_of(const DeviceGemmProblem& problem) {
+const CudaWeightView& view_of(const DeviceGemmProblem& problem) {
     return static_cast<const Weight&>(*problem.weight).view();
 }
 
 TileProblem tile_problem(const DeviceGemmProblem& problem) {
-    const WeightView& weight = view_of(problem);
-    return {weight.rows, weight.cols,       problem.tokens,    problem.transposed, weight.is_e2m3,
-            weight.tag,  weight.scale_mode, weight.group_size, problem.x_type,     problem.compute};
+    const CudaWeightView& weight = view_of(problem);
+    return {weight.rows,
+            weight.cols,
+            problem.tokens,
+            problem.transposed,
+            weight.held == L3Format::kE2M3,
+            weight.tag,
+            weight.scale_mode,
+            weight.group_size,
+            problem.x_type,
+            problem.compute};
 }
 
 GemmPlan public_plan(const TilePlan& plan) {
@@ -97,7 +105,7 @@ void finish(const Queue& queue, const FinishParams& params) {
 
 void run_simt(const Queue& queue, const DeviceGemmProblem& problem, const TokenSource& x,
               const EpilogueParams& epilogue) {
-    const WeightView& weight = view_of(problem);
+    const CudaWeightView& weight = view_of(problem);
     SimtParams p{};
     p.weights = weight.units;
     p.scales = weight.scales;
@@ -113,7 +121,7 @@ void run_simt(const Queue& queue, const DeviceGemmProblem& problem, const TokenS
     p.group_size = static_cast<int32_t>(weight.group_size);
     p.x_type = element_of(x.type);
     p.is_bf16_tag = weight.tag == L3Tag::kBF16;
-    p.is_e2m3 = weight.is_e2m3;
+    p.is_e2m3 = weight.held == L3Format::kE2M3;
     p.is_row_scaled = weight.scale_mode == ScaleMode::kRow;
     p.is_mx = weight.scale_mode == ScaleMode::kMx;
     p.is_transposed = problem.transposed;
@@ -155,7 +163,7 @@ const void* pack(const Queue& queue, const TilePlan& plan, const TokenSource& x,
 
 void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem& problem,
                const TokenSource& x, const EpilogueParams& epilogue, const GemmScratch& scratch) {
-    const WeightView& weight = view_of(problem);
+    const CudaWeightView& weight = view_of(problem);
     uint8_t* packed = static_cast<uint8_t*>(scratch.workspace);
     uint8_t* raw = packed + plan.packed_bytes;
     uint8_t* partials = raw + plan.raw_bytes;
