@@ -109,7 +109,7 @@ __device__ __forceinline__ uint32_t select_bits(uint32_t a, uint32_t b, uint32_t
 /// visible to who reads the sum, and the reverse.
 __device__ __forceinline__ uint32_t atomic_add_acq_rel(uint32_t* address, uint32_t value) {
     uint32_t old;
-    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;\n"
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;\n"
                  : "=r"(old)
                  : "l"(address), "r"(value)
                  : "memory");
