@@ -1,0 +1,121 @@
+// The state that executors see: a warp and its block.
+//
+// A warp's lanes are in *groups*: lanes at the same pc in the same frame. Without divergence there is
+// one. The scheduler runs one group at a time; groups that meet at a pc in the same frame merge.
+// An executor sees the group that runs it as `warp.group()`.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "tests/emulator/check/counters.hpp"
+#include "tests/emulator/check/finding.hpp"
+#include "tests/emulator/exec/op.hpp"
+
+namespace emulator {
+
+class Block;
+class Kernel;
+class Memory;
+
+/// One activation of a function for some lanes: its registers and parameters.
+struct Frame {
+    const Kernel* code = nullptr;       ///< the function it runs
+    std::vector<uint8_t> storage;
+    uint8_t* registers = nullptr;       ///< 64-byte aligned; slot s at registers + 128 s
+    std::vector<LaneMask> taint;        ///< per slot: lanes whose value is suspicious
+    std::vector<uint8_t> parameters;    ///< local param space, 32 lanes apart (calls)
+    std::shared_ptr<Frame> caller;
+    uint32_t return_pc = 0;
+    uint64_t call_site = 0;
+};
+
+struct Group {
+    LaneMask lanes = 0;
+    uint32_t pc = 0;
+    std::shared_ptr<Frame> frame;
+    /// 0 when an operation is executed for the first time; an executor that returns kBlocked may set
+    /// it to remember that it has arrived; cleared by kNext and kJumped. Two blocked groups of one pc
+    /// merge only if their tokens are equal.
+    uint64_t token = 0;
+    uint32_t spins = 0;  ///< consecutive blocked or backward steps without progress: demotion
+};
+
+class Warp {
+  public:
+    Block& block() noexcept { return *block_; }
+    int index() const noexcept { return index_; }  ///< within the block
+    Group& group() noexcept { return *group_; }
+    /// Lanes that exist and have not exited, over all groups.
+    LaneMask live() const noexcept { return live_; }
+
+    /// Registers of the running group's frame.
+    template <typename T>
+    T* lanes(Slot slot) noexcept {
+        return reinterpret_cast<T*>(registers_ + size_t{slot} * 128);
+    }
+    uint32_t* u32(Slot slot) noexcept { return lanes<uint32_t>(slot); }
+    uint64_t* u64(Slot slot) noexcept { return lanes<uint64_t>(slot); }
+    LaneMask& predicate(Slot slot) noexcept { return *lanes<LaneMask>(slot); }
+    LaneMask& taint(Slot slot) noexcept { return taint_[slot]; }
+    /// For executors with Op::kOwnTaint: the result of `lanes` is suspicious in `suspicious`.
+    void set_taint(Slot slot, LaneMask lanes, LaneMask suspicious) noexcept {
+        taint_[slot] = (taint_[slot] & ~lanes) | (suspicious & lanes);
+    }
+
+    Memory& memory() noexcept;      ///< device memory, shared memory, checks (memory/memory.hpp)
+    Counters& counters() noexcept;  ///< of this host thread
+    bool checks() const noexcept;   ///< detectors on?
+
+    /// Reports a fault of the running operation. `fatal` ends the launch with an error (as a fault
+    /// does on hardware); else the launch goes on.
+    void report(const Op& op, LaneMask lanes, FindingKind kind, std::string message,
+                bool fatal = false);
+
+  private:
+    friend class Scheduler;
+    friend class Block;
+
+    Block* block_ = nullptr;
+    int index_ = 0;
+    LaneMask live_ = 0;
+    Group* group_ = nullptr;
+    uint8_t* registers_ = nullptr;
+    LaneMask* taint_ = nullptr;
+    std::vector<Group> groups_;
+};
+
+/// Calls fn(lane) for each set bit.
+template <typename Fn>
+inline void for_lanes(LaneMask lanes, Fn&& fn) {
+    if (lanes == kAllLanes) {
+        for (int lane = 0; lane < kWarpLanes; ++lane)
+            fn(lane);
+        return;
+    }
+    for (; lanes != 0; lanes &= lanes - 1)
+        fn(__builtin_ctz(lanes));
+}
+
+/// Elementwise executors in one line: D = fn(A, B, C) per lane over slots of the given types; the
+/// all-lanes case is a plain loop that the compiler vectorizes.
+template <typename D, typename A, typename B, typename C, typename Fn>
+inline void map_lanes(Warp& warp, const Op& op, LaneMask lanes, Fn&& fn) {
+    D* __restrict__ d = warp.lanes<D>(op.dst);
+    const A* a = warp.lanes<A>(op.src[0]);
+    const B* b = warp.lanes<B>(op.src[1]);
+    const C* c = warp.lanes<C>(op.src[2]);
+    alignas(64) D result[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane)
+        result[lane] = fn(a[lane], b[lane], c[lane]);
+    if (lanes == kAllLanes) {
+        for (int lane = 0; lane < kWarpLanes; ++lane)
+            d[lane] = result[lane];
+    } else {
+        for (int lane = 0; lane < kWarpLanes; ++lane)
+            d[lane] = (lanes >> lane & 1) ? result[lane] : d[lane];
+    }
+}
+
+}  // namespace emulator
