@@ -8,21 +8,22 @@
 #include <memory>
 #include <vector>
 
+#include "tests/emulator/check/clocks.hpp"
 #include "tests/emulator/exec/warp.hpp"
 
 namespace emulator {
 
-/// Vector clocks of happens-before. One component per warp of the cluster, plus components for the
-/// asynchronous engines; see check/clocks.hpp for who ticks when.
-using Clock = std::vector<uint32_t>;
-
-/// One of the 16 named barriers of a block.
+/// One of the 16 named barriers of a block, or a cluster's barrier.
 struct NamedBarrier {
-    int expected = 0;  ///< threads; 0 while idle
+    int expected = 0;  ///< threads; 0 while idle, kWholeBlock = all that have not exited
     int arrived = 0;
-    uint64_t generation = 0;
-    uint32_t reduction = 0;
-    Clock clock;  ///< joined by arrivals, taken by departures
+    uint64_t generation = 0;  ///< completed phases
+    uint32_t reduction = 0;   ///< of bar.red, while arriving
+    uint32_t result = 0;      ///< of the last completed phase
+    Clock clock;              ///< joined by arrivals (check/clocks.hpp: release())
+    Clock finished_clock;     ///< of the last completed phase, taken by departures (acquire())
+
+    static constexpr int kWholeBlock = -1;
 };
 
 /// State behind a 64-bit mbarrier object in shared memory, by its address.
@@ -38,6 +39,7 @@ struct Mbarrier {
 };
 
 class Cluster;
+class SharedShadow;
 
 class Block {
   public:
@@ -49,6 +51,17 @@ class Block {
     std::vector<Warp> warps;
     std::array<NamedBarrier, 16> barriers;
     std::map<uint32_t, Mbarrier> mbarriers;  ///< by shared offset
+    std::shared_ptr<BlockAsync> async;       ///< copies in flight; made when first needed
+    /// For executors that make several warps meet (a warpgroup), by a key of their own.
+    std::map<uint64_t, NamedBarrier> meetings;
+    int threads = 0;       ///< that the launch gave it
+    int live_threads = 0;  ///< that have not exited
+    uint32_t smid = 0;
+    uint64_t number = 0;   ///< linear index in the grid
+    SharedShadow* shadow = nullptr;  ///< what the detectors know of its shared memory; null: off
+
+    /// Ends the phase of a barrier of this block: generation, clocks, result.
+    static void complete(NamedBarrier& barrier);
 };
 
 class Cluster {
@@ -56,6 +69,15 @@ class Cluster {
     std::array<int, 3> shape{1, 1, 1};
     std::vector<Block*> blocks;  ///< by rank
     NamedBarrier barrier;        ///< barrier.cluster
+    uint32_t number = 0;         ///< linear index in the grid of clusters
+    uint32_t tick = 0;           ///< of its clocks, see check/clocks.hpp
+
+    int live_threads() const noexcept {
+        int sum = 0;
+        for (const Block* block : blocks)
+            sum += block->live_threads;
+        return sum;
+    }
 };
 
 }  // namespace emulator

@@ -5,8 +5,10 @@
 // An executor sees the group that runs it as `warp.group()`.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tests/emulator/check/counters.hpp"
@@ -18,6 +20,16 @@ namespace emulator {
 class Block;
 class Kernel;
 class Memory;
+class Worker;
+struct Launch;
+struct Ordering;
+
+/// What a group of instructions keeps per warp between operations (pending copies, ...).
+struct WarpState {
+    virtual ~WarpState() = default;
+    /// The last lanes of the warp exit.
+    virtual void on_exit(Warp& /*warp*/) {}
+};
 
 /// One activation of a function for some lanes: its registers and parameters.
 struct Frame {
@@ -25,6 +37,8 @@ struct Frame {
     std::vector<uint8_t> storage;
     uint8_t* registers = nullptr;       ///< 64-byte aligned; slot s at registers + 128 s
     std::vector<LaneMask> taint;        ///< per slot: lanes whose value is suspicious
+    std::vector<uint32_t> causes;       ///< per slot: why, an index into the worker's causes
+    uint32_t local_base = 0;            ///< of this activation's variables in local memory
     std::vector<uint8_t> parameters;    ///< local param space, 32 lanes apart (calls)
     std::shared_ptr<Frame> caller;
     uint32_t return_pc = 0;
@@ -62,20 +76,71 @@ class Warp {
     /// For executors with Op::kOwnTaint: the result of `lanes` is suspicious in `suspicious`.
     void set_taint(Slot slot, LaneMask lanes, LaneMask suspicious) noexcept {
         taint_[slot] = (taint_[slot] & ~lanes) | (suspicious & lanes);
+        if ((suspicious & lanes) != 0)
+            causes_[slot] = cause_;
     }
 
     Memory& memory() noexcept;      ///< device memory, shared memory, checks (memory/memory.hpp)
     Counters& counters() noexcept;  ///< of this host thread
     bool checks() const noexcept;   ///< detectors on?
 
+    /// For operations with `.sync` and a member mask (masks[lane] for each lane of `lanes`), or with
+    /// `.aligned` (masks = live()): the lanes of `lanes` that may go on now, because every live lane
+    /// that their mask names is at this operation. The others stay behind at this operation as a
+    /// group of their own and are asked again when more lanes have arrived. 0: return
+    /// Outcome::kBlocked. A mask without the lane itself is reported. Lanes that never come are
+    /// reported by the scheduler when nothing else can run.
+    LaneMask gather(const Op& op, LaneMask lanes, const uint32_t* masks);
+    LaneMask gather(const Op& op, LaneMask lanes, LaneMask mask);
+
+    /// Grows by one with every operation of the host thread; for %clock and %globaltimer.
+    uint64_t clock() const noexcept;
+    /// Random bits from the launch's seed.
+    uint64_t random() noexcept;
+    /// Function that the running group executes.
+    const Kernel& code() const noexcept;
+    Launch& launch() noexcept;
+    Worker& worker() noexcept { return *worker_; }  ///< the host thread that runs this warp
+    /// Happens-before state; nullptr with checks off (check/clocks.hpp).
+    Ordering* ordering() noexcept { return ordering_.get(); }
+    /// Lanes that this warp was started with.
+    LaneMask started() const noexcept { return started_; }
+
+    /// State of kind T (derived from WarpState) at one of kStates places, made on first use.
+    static constexpr int kStates = 8;
+    template <typename T>
+    T& state(int which) {
+        if (!states_[which])
+            states_[which] = std::make_unique<T>();
+        return static_cast<T&>(*states_[which]);
+    }
+
+    /// Control flow, for executors that return kJumped. Lanes of the group that are not in `taken`
+    /// go on behind the operation.
+    void branch(LaneMask taken, uint32_t target);
+    void branch_each(LaneMask lanes, const uint32_t* targets);  ///< [32]
+    /// Calls function number `function` (LowerContext::function) with arguments copied from the
+    /// parameter area of the running frame; see isa/control.cpp.
+    void call(const Op& op, LaneMask lanes, int function);
+    void return_from(LaneMask lanes);
+    void exit(LaneMask lanes);
+
     /// Reports a fault of the running operation. `fatal` ends the launch with an error (as a fault
     /// does on hardware); else the launch goes on.
     void report(const Op& op, LaneMask lanes, FindingKind kind, std::string message,
                 bool fatal = false);
 
+    /// Reports `suspicious` lanes of a source (its taint) that reach a store, an address or a branch,
+    /// with where the value came from. `what`: "address", "value stored", ...
+    void report_taint(const Op& op, Slot slot, LaneMask suspicious, const char* what);
+    /// Where the suspicion of the value that is being loaded comes from: set by Memory, taken by
+    /// set_taint() and kept with the register, for the report.
+    void set_cause(uint32_t cause) noexcept { cause_ = cause; }
+
   private:
     friend class Scheduler;
     friend class Block;
+    friend class Worker;
 
     Block* block_ = nullptr;
     int index_ = 0;
@@ -83,7 +148,13 @@ class Warp {
     Group* group_ = nullptr;
     uint8_t* registers_ = nullptr;
     LaneMask* taint_ = nullptr;
-    std::vector<Group> groups_;
+    uint32_t* causes_ = nullptr;  ///< per slot: where its taint comes from
+    uint32_t cause_ = 0;
+    LaneMask started_ = 0;
+    Worker* worker_ = nullptr;
+    std::vector<Group> groups_;  ///< room for 32 is reserved: references stay valid
+    std::unique_ptr<Ordering> ordering_;
+    std::array<std::unique_ptr<WarpState>, kStates> states_;
 };
 
 /// Calls fn(lane) for each set bit.

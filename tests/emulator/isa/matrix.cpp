@@ -121,25 +121,28 @@ Outcome run_movmatrix(Warp& warp, const Op& op, LaneMask lanes) {
 void lower_matrix_move(const ptx::Instruction& in, LowerContext& context, Op& op, bool load) {
     auto detail = std::make_unique<MatrixMove>();
     size_t at = 0;
-    const auto& m = in.modifiers;
+    const auto& mods = in.modifiers;
     const auto take = [&](const char* name) {
-        if (at >= m.size() || m[at] != name) return false;
+        if (at >= mods.size() || mods[at] != name) return false;
         ++at;
         return true;
     };
     if (!take("sync") || !take("aligned")) context.fail(in, "needs .sync.aligned");
+    const auto take_count = [&] {
+        if (take("x1"))
+            detail->count = 1;
+        else if (take("x2"))
+            detail->count = 2;
+        else if (take("x4"))
+            detail->count = 4;
+    };
+    take_count();  // older spelling: .x4.m8n8
     if (!take("m8n8")) context.fail(in, "only .m8n8 tiles of 16-bit elements are known");
-    if (take("x1"))
-        detail->count = 1;
-    else if (take("x2"))
-        detail->count = 2;
-    else if (take("x4"))
-        detail->count = 4;
-    else
-        context.fail(in, "needs .x1, .x2 or .x4");
+    if (detail->count == 0) take_count();
+    if (detail->count == 0) context.fail(in, "needs .x1, .x2 or .x4");
     detail->transposed = take("trans");
     detail->space = take("shared") || take("shared::cta") ? Space::kShared : Space::kGeneric;
-    if (!take("b16") || at != m.size()) context.fail(in, "unknown modifier");
+    if (!take("b16") || at != mods.size()) context.fail(in, "unknown modifier");
     if (!load && context.arch() < 90) context.fail(in, "needs sm_90");
     if (in.operands.size() != 2) context.fail(in, "needs two operands");
     const auto registers = elements_of(in.operands[load ? 0 : 1]);
