@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -108,6 +109,8 @@ class LowerContext {
     /// With bytes == 8 a narrower register is an error unless the caller asked for it with
     /// source_any().
     virtual Slot source(const ptx::Operand& operand, ptx::Type as) = 0;
+    /// The same, but the register may be wider than `as` (ld, st and cvt allow that).
+    virtual Slot source_any(const ptx::Operand& operand, ptx::Type as) = 0;
     /// Slot of a destination register; kSinkSlot for "_".
     virtual Slot destination(const ptx::Operand& operand) = 0;
     /// Slot of a predicate source; a negated "!p" gives `negated` = true. The constant predicates
@@ -116,10 +119,25 @@ class LowerContext {
     /// Slot that holds the same value in every lane.
     virtual Slot constant32(uint32_t value) = 0;
     virtual Slot constant64(uint64_t value) = 0;
+    /// Slot of the function's condition code register (add.cc, addc, ...): bit l of u32[0], as a
+    /// predicate.
+    virtual Slot carry() = 0;
     /// Address operand: *base = slot of a 64-bit base (32-bit registers hold shared addresses: then
     /// *base_is_32 = true), *offset = the constant part, with a symbol's address added in.
     virtual void address(const ptx::Operand& operand, Slot* base, bool* base_is_32,
                          int64_t* offset) = 0;
+    /// Lane-dependent and thread-constant special registers and symbols end up in slots by source().
+    /// %clock, %clock64, %clock_hi, %globaltimer[_lo|_hi] change while a thread runs: source() refuses
+    /// them; `mov` reads them with Warp::clock().
+    /// Targets of the `.branchtargets` list of this name.
+    virtual const std::vector<int>& branch_targets(const ptx::Operand& operand) = 0;
+    /// Number of a function that is named directly, for Warp::call(); -1 for a register operand.
+    virtual int function(const ptx::Operand& operand) = 0;
+    /// Offset of a param variable in the frame's parameter area and its bytes (ld.param, st.param and
+    /// call); false if `operand` names none: kernel parameters lie in constant memory, see address().
+    virtual bool parameter(const ptx::Operand& operand, uint32_t* offset, uint32_t* bytes) = 0;
+    /// Type of an operand's register; what a literal would be asked as otherwise.
+    virtual ptx::Type type_of(const ptx::Operand& operand, ptx::Type otherwise) = 0;
     /// Compute capability that the launch device claims, 80 or 90.
     virtual int arch() const = 0;
     /// Refuses the module: "line 12: ld.global.foo: <what>".

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "tests/emulator/check/clocks.hpp"
 #include "tests/emulator/exec/warp.hpp"
 
 namespace emulator {
@@ -72,6 +73,39 @@ class Memory {
                            Proxy proxy) = 0;
     virtual void note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
                             bool complete) = 0;
+
+    /// The same for operations of an engine (begin_async(), land_async()): a read counts as going on
+    /// until finish_async(); a write with `complete` = false poisons the bytes as above.
+    virtual bool note_read(Warp& warp, const Op& op, const uint8_t* where, int64_t bytes,
+                           Proxy proxy, Moment moment) = 0;
+    virtual void note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
+                            bool complete, Moment moment) = 0;
+
+    /// cp.async of a warp in one go (the fast way; generic proxy). issue_store() checks the
+    /// destination (an Access to shared memory), counts it, and poisons the bytes; land_store() puts
+    /// the data there when the program may rely on it. `moment`: default = it lands for the running
+    /// warp (wait_group); from land_async() = it completes on an mbarrier. Lanes of `suspicious` carry
+    /// uninitialized or racy data: their bytes become uninitialized.
+    virtual void issue_store(Warp& warp, const Access& access) = 0;
+    virtual void land_store(Warp& warp, const Access& access, const uint8_t* in, int stride,
+                            LaneMask suspicious, Moment moment = {}) = 0;
+
+    /// Host pointer to a shared address (rank * 2^24 + offset), nullptr beyond; no checks, no report.
+    virtual uint8_t* shared_pointer(Warp& warp, uint64_t address, int64_t bytes) = 0;
+    /// Space and address in it of a generic address: kShared with a shared address, kLocal with an
+    /// offset, or kGlobal.
+    static ptx::Space classify(uint64_t generic, uint64_t* address) noexcept {
+        if (generic >= kLocalWindow && generic < kLocalWindow + (uint64_t{1} << 32)) {
+            *address = generic - kLocalWindow;
+            return ptx::Space::kLocal;
+        }
+        if (generic >= kSharedWindow && generic < kSharedWindow + (uint64_t{1} << 32)) {
+            *address = generic - kSharedWindow;
+            return ptx::Space::kShared;
+        }
+        *address = generic;
+        return ptx::Space::kGlobal;
+    }
 
     /// fence.*: what the running warp has seen and done becomes ordered as PTX chapter 8 says.
     virtual void fence(Warp& warp, Order order, Scope scope) = 0;
