@@ -24,7 +24,7 @@ class Worker;
 struct BlockAsync;  ///< isa/async_state.hpp
 struct Launch;
 struct Ordering;
-struct WarpAsync;  ///< isa/async_state.hpp
+struct AsyncState;  ///< isa/async_state.hpp
 
 /// What a group of instructions keeps per warp between operations (pending copies, ...).
 struct WarpState {
@@ -108,7 +108,7 @@ class Warp {
     /// Lanes that this warp was started with.
     LaneMask started() const noexcept { return started_; }
 
-    std::shared_ptr<WarpAsync> async;  ///< copies in flight; made when first needed
+    std::shared_ptr<AsyncState> async;  ///< copies in flight; made when first needed
 
     /// State of kind T (derived from WarpState) at one of kStates places, made on first use.
     static constexpr int kStates = 8;
