@@ -36,6 +36,9 @@ struct Location {
     int line = 0;         ///< line of the PTX text, from 1
     int file = -1;        ///< index in Module::files, from `.loc`; -1: none
     int source_line = 0;  ///< line of that file
+    /// Where an inlined function's code was called from (`inlined_at`); -1 and 0: not inlined.
+    int caller_file = -1;
+    int caller_line = 0;
 };
 
 struct Operand {
@@ -44,7 +47,7 @@ struct Operand {
         kImmediate,  ///< bits
         kAddress,    ///< [base + offset]; elements: coordinates of a tensor address
         kVector,     ///< {a, b, ...}: elements
-        kSymbol,     ///< name of a variable or function, plus offset
+        kSymbol,     ///< name of a variable or function, plus offset; brx.idx: of a branch table
         kLabel,      ///< target: index of an instruction of the same function
         kSpecial,    ///< name: "%tid.x", "%laneid", "%clock64"
         kSink,       ///< "_"
@@ -56,7 +59,7 @@ struct Operand {
     Literal literal = Literal::kInteger;
     bool negated = false;
     int reg = -1;   ///< kRegister; kAddress: base register, -1 if the base is `name` or absolute
-    int pair = -1;  ///< register behind "|"; -1: none; kPairSink for "p|_"
+    int pair = -1;  ///< register behind "|"; -1: none; kPairSink for "p|_"; kSink may have one: "_|p"
     int target = -1;
     /// kImmediate: integers in two's complement, 0f and 0d literals as their IEEE bits (kF32, kF64),
     /// decimal floating literals as binary64 bits.
@@ -116,6 +119,7 @@ struct Function {
     std::vector<Variable> parameters;  ///< param space, in order
     std::vector<Variable> locals;      ///< shared, local and param variables of the body
     std::vector<Register> registers;
+    /// A body that can fall off its end, or has a label there, gets a final "ret" by the parser.
     std::vector<Instruction> instructions;
     std::vector<int> label_targets;  ///< instruction indices that some branch or label names, sorted
     int max_threads[3] = {0, 0, 0};       ///< .maxntid; 0: none
@@ -130,7 +134,7 @@ struct Function {
 struct Module {
     int version_major = 0, version_minor = 0;
     std::string target;  ///< "sm_80", "sm_90a"
-    std::vector<std::string> files;
+    std::vector<std::string> files;  ///< by the number that `.file` gives; unused numbers are ""
     std::vector<Variable> variables;
     std::vector<Function> functions;
 };
