@@ -34,8 +34,8 @@ struct Mbarrier {
     uint64_t phase = 0;
     Clock clock, finished_clock;
     /// Copies that complete on it and have not landed: they land, in random order, when the barrier
-    /// is polled (as late as the program may rely on it).
-    std::vector<std::function<void()>> in_flight;
+    /// is polled (as late as the program may rely on it) by `poller`.
+    std::vector<std::function<void(Warp& poller)>> in_flight;
 };
 
 class Cluster;
@@ -51,7 +51,7 @@ class Block {
     std::vector<Warp> warps;
     std::array<NamedBarrier, 16> barriers;
     std::map<uint32_t, Mbarrier> mbarriers;  ///< by shared offset
-    std::shared_ptr<BlockAsync> async;       ///< copies in flight; made when first needed
+    int64_t async_bytes_in_flight = 0;       ///< issued and not landed (isa/async_state.hpp)
     /// For executors that make several warps meet (a warpgroup), by a key of their own.
     std::map<uint64_t, NamedBarrier> meetings;
     int threads = 0;       ///< that the launch gave it

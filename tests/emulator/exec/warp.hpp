@@ -21,10 +21,8 @@ class Block;
 class Kernel;
 class Memory;
 class Worker;
-struct BlockAsync;  ///< isa/async_state.hpp
 struct Launch;
 struct Ordering;
-struct AsyncState;  ///< isa/async_state.hpp
 
 /// What a group of instructions keeps per warp between operations (pending copies, ...).
 struct WarpState {
@@ -107,8 +105,6 @@ class Warp {
     Ordering* ordering() noexcept { return ordering_.get(); }
     /// Lanes that this warp was started with.
     LaneMask started() const noexcept { return started_; }
-
-    std::shared_ptr<AsyncState> async;  ///< copies in flight; made when first needed
 
     /// State of kind T (derived from WarpState) at one of kStates places, made on first use.
     static constexpr int kStates = 8;

@@ -32,16 +32,14 @@ inline std::vector<ptx::Operand> elements_of(const ptx::Operand& operand) {
     return {operand};
 }
 
-/// For `.sync.aligned` operations of a whole warp: kBlocked while lanes of the warp are elsewhere
-/// (they may still arrive here), else kNext. A predicate that is not the same in all lanes and a warp
-/// that is not whole are findings: PTX leaves the result undefined.
+/// For `.sync.aligned` operations of a whole warp: kBlocked while live lanes of the warp are elsewhere
+/// (they may still arrive here; the scheduler reports those that never do), else kNext. A warp that is
+/// not whole is a finding: PTX leaves the result undefined.
 inline Outcome whole_warp(Warp& warp, const Op& op, LaneMask lanes) {
     if (__builtin_expect(lanes == kAllLanes, 1)) return Outcome::kNext;
-    if (warp.group().lanes != warp.live()) return Outcome::kBlocked;
+    if (warp.gather(op, lanes, warp.live()) != lanes) return Outcome::kBlocked;
     warp.report(op, lanes, FindingKind::kDivergentBarrier,
-                warp.live() == kAllLanes
-                    ? "an .aligned operation is predicated off in some lanes of its warp"
-                    : "an .aligned operation of a warp that has fewer than 32 lanes");
+                "a matrix operation of a warp with fewer than 32 live lanes");
     return Outcome::kNext;
 }
 

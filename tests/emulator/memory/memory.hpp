@@ -90,6 +90,9 @@ class Memory {
     virtual void land_store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                             LaneMask suspicious, Moment moment = {}) = 0;
 
+    /// Bytes that a bulk copy brought from where nothing was ever written: they stay uninitialized.
+    virtual void mark_uninitialized(Warp& /*warp*/, uint8_t* /*where*/, int64_t /*bytes*/) {}
+
     /// Host pointer to a shared address (rank * 2^24 + offset), nullptr beyond; no checks, no report.
     virtual uint8_t* shared_pointer(Warp& warp, uint64_t address, int64_t bytes) = 0;
     /// Space and address in it of a generic address: kShared with a shared address, kLocal with an
