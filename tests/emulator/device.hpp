@@ -54,6 +54,9 @@ class Device {
     ~Device();
 
     const Options& options() const noexcept;
+    /// For launches and loads from now on (driver/control.h).
+    void set_seed(uint64_t seed);
+    void set_checks(bool checks);
 
     /// Throws std::runtime_error with opcode and line for what it does not know.
     std::shared_ptr<LoadedModule> load(std::string_view ptx);
