@@ -80,6 +80,12 @@ class Warp {
             causes_[slot] = cause_;
     }
 
+    /// The same with the cause of the taint of `from`.
+    void pass_taint(Slot slot, LaneMask lanes, LaneMask suspicious, Slot from) noexcept {
+        taint_[slot] = (taint_[slot] & ~lanes) | (suspicious & lanes);
+        if ((suspicious & lanes) != 0) causes_[slot] = causes_[from];
+    }
+
     Memory& memory() noexcept;      ///< device memory, shared memory, checks (memory/memory.hpp)
     Counters& counters() noexcept;  ///< of this host thread
     bool checks() const noexcept;   ///< detectors on?
