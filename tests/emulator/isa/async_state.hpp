@@ -52,6 +52,9 @@ struct AsyncState : WarpState {
 
     std::vector<BulkStore> stores;  ///< oldest first
     std::array<uint32_t, kWarpLanes> bulk_committed{};
+    const Op* last_load = nullptr;  ///< the last bulk copy of the warp, for reports at its exit
+
+    std::vector<int64_t> register_counts;  ///< setmaxnreg, in order
 
     // barrier.cluster: lanes that have arrived and not waited since, and in which generation.
     LaneMask cluster_arrived = 0;
