@@ -2,8 +2,6 @@
 // shared memory a generic address means.
 #pragma once
 
-#include <string>
-
 #include "tests/emulator/exec/op.hpp"
 #include "tests/emulator/exec/warp.hpp"
 #include "tests/emulator/memory/memory.hpp"
@@ -38,17 +36,14 @@ struct AddressSource {
     void check(Warp& warp, const Op& op, LaneMask lanes) const {
         const LaneMask suspicious = warp.taint(base) & lanes;
         if (__builtin_expect(suspicious != 0, 0))
-            warp.report(op, suspicious, FindingKind::kUninitialized,
-                        "an address was computed from a value that was never written");
+            warp.report_taint(op, base, suspicious, "address");
     }
 };
 
 /// Reports lanes of a source operand that was never written, where it decides what happens.
 inline void check_source(Warp& warp, const Op& op, Slot slot, LaneMask lanes, const char* what) {
     const LaneMask suspicious = warp.taint(slot) & lanes;
-    if (__builtin_expect(suspicious != 0, 0))
-        warp.report(op, suspicious, FindingKind::kUninitialized,
-                    std::string(what) + " was computed from a value that was never written");
+    if (__builtin_expect(suspicious != 0, 0)) warp.report_taint(op, slot, suspicious, what);
 }
 
 /// A generic address of shared memory as a shared address (rank * 2^24 + offset); anything else

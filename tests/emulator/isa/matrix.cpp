@@ -80,12 +80,14 @@ Outcome run_stmatrix(Warp& warp, const Op& op, LaneMask lanes) {
     shared_rows(warp, move, addresses);
     alignas(64) uint8_t data[512];
     LaneMask suspicious = 0;
+    Slot cause = kZeroSlot;
     for (int i = 0; i < move.count; ++i) {
         uint8_t* tile = data + 128 * i;
         std::memcpy(tile, warp.u32(move.registers[i]), 128);
         if (move.transposed) transpose_8x8_b16(tile, tile);
         LaneMask taint = warp.taint(move.registers[i]) & lanes;
         if (taint == 0) continue;
+        cause = move.registers[i];
         uint32_t tainted_rows = rows_with(taint);
         if (move.transposed) {
             tainted_rows = 0;
@@ -94,9 +96,10 @@ Outcome run_stmatrix(Warp& warp, const Op& op, LaneMask lanes) {
         }
         suspicious |= tainted_rows << (8 * i);
     }
+    if ((suspicious & rows) != 0) warp.report_taint(op, cause, suspicious & rows, "value stored");
     Access access{&op, rows, addresses, 16};
     access.space = Space::kShared;
-    warp.memory().store(warp, access, data, 16, suspicious & rows);
+    warp.memory().store(warp, access, data, 16, 0);
     return Outcome::kNext;
 }
 
@@ -113,7 +116,7 @@ Outcome run_movmatrix(Warp& warp, const Op& op, LaneMask lanes) {
     LaneMask of_rows = 0;
     const uint32_t rows = rows_with(taint);
     of_rows = lanes_of_columns(rows, 0) | lanes_of_columns(rows, 1);
-    warp.set_taint(op.dst, lanes, suspicious & of_rows);
+    warp.pass_taint(op.dst, lanes, suspicious & of_rows, op.src[0]);
     return Outcome::kNext;
 }
 
@@ -187,12 +190,18 @@ struct Mma : OpDetail {
 /// The result registers' taint: a suspicious element of A spoils its row, of B its column.
 void spread_taint(Warp& warp, const Mma& mma, LaneMask lanes) {
     LaneMask any = 0;
+    Slot cause = kZeroSlot;
+    const auto look = [&](Slot slot) {
+        const LaneMask taint = warp.taint(slot);
+        if (__builtin_expect(taint != 0, 0)) cause = slot;
+        any |= taint;
+    };
     for (int i = 0; i < mma.row_blocks * mma.chunks; ++i)
-        any |= warp.taint(mma.a[i]);
+        look(mma.a[i]);
     for (int i = 0; i < mma.chunks; ++i)
-        any |= warp.taint(mma.b[i]);
+        look(mma.b[i]);
     for (int i = 0; i < mma.results; ++i)
-        any |= warp.taint(mma.c[i]);
+        look(mma.c[i]);
     if (__builtin_expect(any == 0, 1)) {
         for (int i = 0; i < mma.results; ++i)
             warp.set_taint(mma.d[i], lanes, 0);
@@ -213,7 +222,7 @@ void spread_taint(Warp& warp, const Mma& mma, LaneMask lanes) {
             suspicious[i] |= lanes_of_columns(columns, i % 2);
     }
     for (int i = 0; i < mma.results; ++i)
-        warp.set_taint(mma.d[i], lanes, suspicious[i]);
+        warp.pass_taint(mma.d[i], lanes, suspicious[i], cause);
 }
 
 void count(Warp& warp, const Mma& mma) {
