@@ -21,6 +21,7 @@ struct Options {
     uint64_t seed = 1;
     bool checks = true;        ///< detectors; off: plain execution, faster
     bool random_schedule = true;
+    bool double_writes = false;  ///< report elements of global memory that a launch writes twice
     int host_threads = 0;      ///< 0: one per CPU
     uint64_t memory_bytes = uint64_t{8} << 30;
     std::string report_path;   ///< JSON, a line per launch

@@ -19,6 +19,7 @@
 // With checks off all of this is absent: Warp::ordering() is null and the functions below do nothing.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -56,6 +57,19 @@ struct Clock {
     void join(const Clock& other);
 };
 
+/// What a strong write (relaxed or stronger, volatile, atomic) of a memory location hands on to those
+/// who read its value: the writer's knowledge as of its last fence (or of the write, with .release),
+/// by how far the narrower of both scopes reaches. Atomics add to what is there.
+struct SyncVariable {
+    struct Released {
+        uint8_t reach;     ///< 0 block, 1 cluster, 2 device
+        int rank;          ///< the writer's block
+        uint32_t cluster;  ///< and cluster
+        Clock clock;
+    };
+    std::vector<Released> released;
+};
+
 enum class Engine : uint8_t { kBulkStore, kWgmma };
 
 /// A tick of a column; column kNoColumn: none (checks off, or the warp itself).
@@ -91,5 +105,49 @@ void finish_async(Warp& warp, LaneMask lanes, Moment moment);
 /// the phase that completes) joins it, so that whoever waits for the phase may read the data.
 /// `warp` is the running warp, of the same cluster (it polls).
 Moment land_async(Warp& warp, Block& block, uint32_t mbarrier, Clock& clock);
+
+/// Columns of a block's part of the clocks.
+constexpr uint32_t kLandingColumns = 32;
+inline uint32_t columns_per_block(uint32_t warps, bool engines) noexcept {
+    return engines ? 3 * warps + kLandingColumns : warps;
+}
+
+/// The happens-before state of a warp.
+struct Ordering {
+    uint32_t column = 0;
+    uint32_t tick = 0;  ///< of its accesses now
+    Clock clock;        ///< clock.seen[column] == tick
+    /// Accesses of its own block's warps (no engines) up to this tick are known to all of it.
+    uint32_t floor = 0;
+    /// Accesses of this warp up to this tick are ordered between all of its lanes.
+    uint32_t lane_floor = 0;
+    /// Exact knowledge of lanes of each other, [knower][known], made by the first bar.warp.sync of
+    /// some lanes; where it says less than lane_floor, lane_floor counts.
+    std::unique_ptr<std::array<std::array<uint32_t, 32>, 32>> lanes;
+
+    /// Knowledge as of the last fence, by reach (0 block, 1 cluster, 2 device), and what strong reads
+    /// have seen since, which a fence of that reach or more makes known.
+    Clock fenced[3], observed[3];
+
+    bool knows(uint32_t its_column, uint32_t its_tick) const noexcept {
+        return clock.seen[its_column] >= its_tick;
+    }
+    /// Is `lane` ordered behind this warp's own access by `other` at `its_tick`?
+    bool lanes_ordered(int lane, int other, uint32_t its_tick) const noexcept {
+        return lane == other || its_tick <= lane_floor ||
+               (lanes && (*lanes)[lane][other] >= its_tick);
+    }
+};
+
+/// A strong write: what `variable` hands on from now on. `scope`: 0 block, 1 cluster, 2 device.
+void strong_write(Warp& warp, SyncVariable& variable, int reach, bool releases, bool adds);
+/// A strong read of its value. With `acquires` at once, else by the next fence.
+void strong_read(Warp& warp, const SyncVariable& variable, int reach, bool acquires);
+/// fence.{acq_rel,sc}
+void fence_clocks(Warp& warp, int reach);
+void fence_proxy_clocks(Warp& warp);
+
+/// Is an access by (column, tick) of cluster number `cluster` known in `world`?
+bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick) noexcept;
 
 }  // namespace emulator

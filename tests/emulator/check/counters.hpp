@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "tests/emulator/exec/op.hpp"
 
@@ -31,7 +32,14 @@ struct Counters {
     uint64_t spin_retries = 0;      ///< failed try_wait, failed compare-and-swap
     uint64_t max_async_bytes_in_flight = 0;  ///< per block: issued, not yet waited for
 
-    void add(const Counters& other) noexcept;
+    /// Bytes moved by allocation (any instruction; what the lanes asked for), in order of address.
+    struct Traffic {
+        uint64_t base = 0, bytes = 0;  ///< of the allocation
+        uint64_t loaded = 0, stored = 0;
+    };
+    std::vector<Traffic> traffic;
+
+    void add(const Counters& other);
 };
 
 }  // namespace emulator

@@ -58,6 +58,8 @@ class Block {
     int live_threads = 0;  ///< that have not exited
     uint32_t smid = 0;
     uint64_t number = 0;   ///< linear index in the grid
+    std::map<uint32_t, uint32_t> landing_columns;  ///< by mbarrier, of its cluster's clocks
+    std::map<uint32_t, SyncVariable> sync_variables;  ///< by offset: flags and locks in shared memory
     SharedShadow* shadow = nullptr;  ///< what the detectors know of its shared memory; null: off
 
     /// Ends the phase of a barrier of this block: generation, clocks, result.
@@ -70,7 +72,9 @@ class Cluster {
     std::vector<Block*> blocks;  ///< by rank
     NamedBarrier barrier;        ///< barrier.cluster
     uint32_t number = 0;         ///< linear index in the grid of clusters
-    uint32_t tick = 0;           ///< of its clocks, see check/clocks.hpp
+    // Its clocks, see check/clocks.hpp: the last tick given, and the columns of a block.
+    uint32_t tick = 0;
+    uint32_t warps_per_block = 0, columns_per_block = 0;
 
     int live_threads() const noexcept {
         int sum = 0;

@@ -22,7 +22,7 @@ namespace emulator {
 constexpr Slot kCarrySlot = kFirstFreeSlot;
 constexpr Slot kFirstRegisterSlot = kCarrySlot + 1;
 
-/// Code addresses: kFunctionWindow + 16 * number.
+/// Code addresses: kFunctionWindow + 16 * index in Module::functions.
 constexpr uint64_t kFunctionWindow = 0x0000'3000'0000'0000;
 
 /// What is constant for a thread, or for an activation of a function, but not for a kernel.
@@ -52,6 +52,11 @@ struct ParameterPlace {
     uint32_t offset, bytes;
 };
 
+/// Where a call takes its arguments from and puts what comes back, in the caller's parameter area.
+struct CallDetail : OpDetail {
+    std::vector<ParameterPlace> arguments, returns;
+};
+
 class Kernel {
   public:
     const ptx::Function* function = nullptr;
@@ -79,6 +84,7 @@ struct Program {
     const ptx::Module* module = nullptr;
     std::vector<std::unique_ptr<Kernel>> functions;  ///< [0] is the entry
     std::map<std::string, int> numbers;
+    std::map<int, int> by_module_index;  ///< number of a function by its index in the module
     std::vector<ParameterPlace> parameters;  ///< of the entry
     uint32_t parameter_bytes = 0;
     uint64_t parameter_address = 0;   ///< where launches put them
@@ -86,7 +92,7 @@ struct Program {
     uint32_t dynamic_shared_at = 0;   ///< offset of dynamic shared memory from kSharedFirst
     uint32_t shared_granule = 4;      ///< bytes of the smallest access to shared memory, at most 4
     bool talks_between_blocks = false;  ///< atomics, fences or strong accesses of global memory
-    bool uses_async_proxy = false;
+    bool uses_async = false;
     std::string source(const ptx::Location& location) const;  ///< "file:line", "" if unknown
 
     const Kernel& entry() const noexcept { return *functions[0]; }
@@ -97,6 +103,8 @@ struct Program {
 std::unique_ptr<Program> lower_entry(const Linkage& linkage, const ptx::Function& entry,
                                      uint64_t parameter_address);
 constexpr uint32_t kParameterBytes = 32768;
+/// 0 if there is no such function.
+uint64_t function_address(const ptx::Module& module, const std::string& name);
 
 /// Slots for the registers of a function, from `first` on; *end = the first free slot behind.
 std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* end);

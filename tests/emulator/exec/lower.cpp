@@ -266,6 +266,13 @@ class Lowering : public LowerContext {
         return found->second;
     }
 
+    /// Functions whose addresses stand in initializers.
+    void take_addressed_functions() {
+        for (const Variable& variable : linkage_.module->variables)
+            for (const Variable::Relocation& relocation : variable.relocations)
+                function_number(relocation.symbol);
+    }
+
     int function(const Operand& operand) override {
         if (operand.kind == Operand::Kind::kRegister) return -1;
         const int number = function_number(operand.name);
@@ -330,10 +337,13 @@ class Lowering : public LowerContext {
     int function_number(const std::string& name) {
         const auto found = program_.numbers.find(name);
         if (found != program_.numbers.end()) return found->second;
-        for (const Function& function : linkage_.module->functions) {
+        const auto& functions = linkage_.module->functions;
+        for (size_t index = 0; index < functions.size(); ++index) {
+            const Function& function = functions[index];
             if (function.name != name || function.is_entry || function.is_declaration) continue;
             const int number = static_cast<int>(program_.functions.size());
             program_.numbers[name] = number;
+            program_.by_module_index[static_cast<int>(index)] = number;
             auto kernel = std::make_unique<Kernel>();
             kernel->function = &function;
             kernel->name = name;
@@ -367,9 +377,8 @@ class Lowering : public LowerContext {
         }
         if (parameters_.count(name) != 0)
             fail(*instruction_, "the address of a function's parameter is not supported");
-        const int number = function_number(name);
-        if (number < 0) return false;
-        *address = static_cast<int64_t>(kFunctionWindow + 16 * static_cast<uint64_t>(number));
+        if (function_number(name) < 0) return false;
+        *address = static_cast<int64_t>(function_address(*linkage_.module, name));
         return true;
     }
 
@@ -534,7 +543,7 @@ void look_over(const Function& function, Program& program) {
         if (begins("membar") || begins("fence"))
             if (!i.has("cta") && !i.has("proxy") && !i.has("mbarrier_init") && !i.has("cluster"))
                 program.talks_between_blocks = true;
-        if (begins("wgmma") || i.has("bulk") || i.has("proxy")) program.uses_async_proxy = true;
+        if (begins("wgmma") || i.has("bulk") || i.has("proxy")) program.uses_async = true;
         if (begins("stmatrix") && i.has("b8")) program.shared_granule = 1;
     }
 }
@@ -544,6 +553,13 @@ void look_over(const Function& function, Program& program) {
 std::string Program::source(const ptx::Location& location) const {
     if (location.file < 0 || location.file >= static_cast<int>(module->files.size())) return "";
     return module->files[location.file] + ":" + std::to_string(location.source_line);
+}
+
+uint64_t function_address(const ptx::Module& module, const std::string& name) {
+    for (size_t i = 0; i < module.functions.size(); ++i)
+        if (module.functions[i].name == name && !module.functions[i].is_declaration)
+            return kFunctionWindow + 16 * i;
+    return 0;
 }
 
 std::unique_ptr<Program> lower_entry(const Linkage& linkage, const Function& entry,
@@ -561,7 +577,9 @@ std::unique_ptr<Program> lower_entry(const Linkage& linkage, const Function& ent
     for (size_t i = 0; i < program->functions.size(); ++i) {
         Kernel& current = *program->functions[i];
         look_over(*current.function, *program);
-        Lowering(linkage, *program, shared_at, current, i == 0).run();
+        Lowering lowering(linkage, *program, shared_at, current, i == 0);
+        if (i == 0) lowering.take_addressed_functions();
+        lowering.run();
     }
     return program;
 }

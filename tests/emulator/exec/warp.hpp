@@ -39,10 +39,12 @@ struct Frame {
     std::vector<LaneMask> taint;        ///< per slot: lanes whose value is suspicious
     std::vector<uint32_t> causes;       ///< per slot: why, an index into the worker's causes
     uint32_t local_base = 0;            ///< of this activation's variables in local memory
-    std::vector<uint8_t> parameters;    ///< local param space, 32 lanes apart (calls)
+    std::vector<uint8_t> parameters;    ///< param space of calls, lane after lane
+    std::vector<LaneMask> parameter_taint;  ///< per byte of a lane's part
     std::shared_ptr<Frame> caller;
     uint32_t return_pc = 0;
-    uint64_t call_site = 0;
+    uint64_t call_site = 0;  ///< index of the call in the caller's code
+    uint32_t depth = 0;      ///< callers below
 };
 
 struct Group {
@@ -53,7 +55,9 @@ struct Group {
     /// it to remember that it has arrived; cleared by kNext and kJumped. Two blocked groups of one pc
     /// merge only if their tokens are equal.
     uint64_t token = 0;
-    uint32_t spins = 0;  ///< consecutive blocked or backward steps without progress: demotion
+    uint32_t spins = 0;  ///< backward jumps since other groups last had a turn: demotion
+    bool blocked = false;   ///< returned kBlocked in this round
+    LaneMask missing = 0;   ///< lanes that gather() waits for
 };
 
 class Warp {
@@ -130,6 +134,8 @@ class Warp {
     void call(const Op& op, LaneMask lanes, int function);
     void return_from(LaneMask lanes);
     void exit(LaneMask lanes);
+    /// Takes lanes out of the running group, to go on at `pc` as a group of their own.
+    void split_off(LaneMask lanes, uint32_t pc);
 
     /// Reports a fault of the running operation. `fatal` ends the launch with an error (as a fault
     /// does on hardware); else the launch goes on.
@@ -142,6 +148,10 @@ class Warp {
     /// Where the suspicion of the value that is being loaded comes from: set by Memory, taken by
     /// set_taint() and kept with the register, for the report.
     void set_cause(uint32_t cause) noexcept { cause_ = cause; }
+    uint32_t cause() const noexcept { return cause_; }
+    uint32_t cause_of(Slot slot) const noexcept { return causes_[slot]; }
+    /// As report_taint(), for the cause that was set last.
+    void report_cause(const Op& op, LaneMask suspicious, const char* what);
 
   private:
     friend class Scheduler;

@@ -20,6 +20,7 @@ constexpr uint64_t kSharedWindow = 0x0000'1000'0000'0000;
 constexpr uint64_t kSharedWindowStride = uint64_t{1} << 24;
 constexpr uint64_t kLocalWindow = 0x0000'2000'0000'0000;
 constexpr uint32_t kSharedFirst = 1024;
+constexpr uint32_t kLocalFirst = 256;  ///< the first valid offset of local memory
 
 /// How an access takes part in ordering.
 enum class Order : uint8_t { kWeak, kRelaxed, kAcquire, kRelease, kAcqRel, kVolatile };
@@ -38,6 +39,7 @@ struct Access {
     Order order = Order::kWeak;
     Scope scope = Scope::kGpu;
     bool count = true;  ///< feed the counters (bank conflicts, sectors)
+    bool noncoherent = false;  ///< ld.global.nc: nobody may have written it in this launch
 };
 
 /// Per-thread view of the device's memory; a host thread that runs blocks has one.
