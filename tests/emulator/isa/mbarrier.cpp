@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 
+#include "tests/emulator/exec/launch.hpp"
 #include "tests/emulator/isa/address.hpp"
 
 namespace emulator {
@@ -111,6 +112,7 @@ void arrive(Warp& warp, const Op& op, LaneMask lanes, const MbarrierRef& barrier
         count = object.pending;
     }
     object.pending -= count;
+    warp.worker().progress();
     end_phase_if_complete(barrier);
 }
 
@@ -127,6 +129,7 @@ void complete_transactions(Warp& warp, const Op& op, LaneMask lanes, const Mbarr
                            int64_t bytes) {
     Mbarrier& object = *barrier.object;
     object.transactions -= bytes;
+    warp.worker().progress();
     if (object.transactions > int64_t{kMaxMbarrierCount} ||
         object.transactions < -int64_t{kMaxMbarrierCount})
         warp.report(op, lanes, FindingKind::kBadBarrier,
@@ -328,6 +331,7 @@ Outcome run_wait(Warp& warp, const Op& op, LaneMask lanes) {
                  });
     // try_wait suspends the thread for a while; then it gives up.
     constexpr uint64_t kPatience = 8;
+    if (done != lanes) ++warp.worker().polls;
     if (detail.may_block && done == 0) {
         uint64_t& tries = warp.group().token;
         if (tries < kPatience) {
