@@ -13,13 +13,33 @@ namespace emulator {
 
 /// CUtensorMapDataType.
 enum class TensorType : uint8_t {
-    kU8, kU16, kU32, kS32, kU64, kS64, kF16, kF32, kF64, kBF16,
-    kF32Ftz, kTF32, kTF32Ftz, k16U4Align8, k16U4Align16, k16U6Align16,
+    kU8,
+    kU16,
+    kU32,
+    kS32,
+    kU64,
+    kS64,
+    kF16,
+    kF32,
+    kF64,
+    kBF16,
+    kF32Ftz,
+    kTF32,
+    kTF32Ftz,
+    k16U4Align8,
+    k16U4Align16,
+    k16U6Align16,
     kCount
 };
 /// CUtensorMapSwizzle.
 enum class TensorSwizzle : uint8_t {
-    kNone, k32, k64, k128, k128Atom32, k128Atom32Flip8, k128Atom64,
+    kNone,
+    k32,
+    k64,
+    k128,
+    k128Atom32,
+    k128Atom32Flip8,
+    k128Atom64,
     kCount
 };
 /// CUtensorMapInterleave.
@@ -30,12 +50,25 @@ enum class TensorFill : uint8_t { kZero, kNan, kCount };
 /// Bytes of one element in global memory; 0 for the packed types, whose elements are narrower.
 constexpr int tensor_element_bytes(TensorType type) noexcept {
     switch (type) {
-    case TensorType::kU8: return 1;
-    case TensorType::kU16: case TensorType::kF16: case TensorType::kBF16: return 2;
-    case TensorType::kU32: case TensorType::kS32: case TensorType::kF32: case TensorType::kF32Ftz:
-    case TensorType::kTF32: case TensorType::kTF32Ftz: return 4;
-    case TensorType::kU64: case TensorType::kS64: case TensorType::kF64: return 8;
-    default: return 0;
+        case TensorType::kU8:
+            return 1;
+        case TensorType::kU16:
+        case TensorType::kF16:
+        case TensorType::kBF16:
+            return 2;
+        case TensorType::kU32:
+        case TensorType::kS32:
+        case TensorType::kF32:
+        case TensorType::kF32Ftz:
+        case TensorType::kTF32:
+        case TensorType::kTF32Ftz:
+            return 4;
+        case TensorType::kU64:
+        case TensorType::kS64:
+        case TensorType::kF64:
+            return 8;
+        default:
+            return 0;
     }
 }
 
@@ -53,7 +86,7 @@ struct TensorMap {
     uint32_t reserved[3];  ///< others may write here
     uint64_t address;      ///< of element (0, 0, ...), 16-byte aligned
     TensorType type;
-    uint8_t rank;          ///< 1 .. 5
+    uint8_t rank;  ///< 1 .. 5
     TensorInterleave interleave;
     TensorSwizzle swizzle;
     uint8_t l2_promotion;  ///< CUtensorMapL2promotion: a hint
