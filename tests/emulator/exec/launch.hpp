@@ -127,6 +127,8 @@ class Worker {
 };
 
 std::unique_ptr<Memory> make_memory(Worker& worker);
+/// Completes the worker's counters.
+void finish_memory(Worker& worker);
 
 /// Runs clusters of the launch on this host thread until its share is done: those with
 /// number % threads == index. Throws Fault.

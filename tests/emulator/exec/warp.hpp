@@ -65,6 +65,7 @@ class Warp {
     Block& block() noexcept { return *block_; }
     int index() const noexcept { return index_; }  ///< within the block
     Group& group() noexcept { return *group_; }
+    std::vector<Group>& groups() noexcept { return groups_; }
     /// Lanes that exist and have not exited, over all groups.
     LaneMask live() const noexcept { return live_; }
 

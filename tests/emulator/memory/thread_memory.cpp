@@ -121,6 +121,8 @@ std::unique_ptr<Memory> make_memory(Worker& worker) {
     return std::make_unique<ThreadMemory>(worker);
 }
 
+void finish_memory(Worker& worker) { static_cast<ThreadMemory&>(worker.memory()).finish(); }
+
 ThreadMemory::ThreadMemory(Worker& worker)
     : worker_(worker), launch_(worker.launch()), arena_(*worker.launch().arena),
       counters_(worker.counters), checks_(worker.launch().checks) {}
