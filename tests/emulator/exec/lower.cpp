@@ -543,7 +543,8 @@ void look_over(const Function& function, Program& program) {
         if (begins("membar") || begins("fence"))
             if (!i.has("cta") && !i.has("proxy") && !i.has("mbarrier_init") && !i.has("cluster"))
                 program.talks_between_blocks = true;
-        if (begins("wgmma") || i.has("bulk") || i.has("proxy")) program.uses_async = true;
+        if (begins("wgmma") || begins("mbarrier") || i.has("bulk") || i.has("proxy"))
+            program.uses_async = true;
         if (begins("stmatrix") && i.has("b8")) program.shared_granule = 1;
     }
 }
