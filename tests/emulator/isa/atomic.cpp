@@ -151,16 +151,18 @@ void lower_atomic(const Instruction& in, LowerContext& context, Op& op, bool ret
     if (in.modifiers.size() < 2) context.fail(in, "needs an operation and a type");
     for (size_t i = 0; i + 1 < in.modifiers.size(); ++i) {
         const std::string& m = in.modifiers[i];
-        if (!has_action && modifiers.take(m)) continue;
+        // PTX puts order, scope and space before the operation; ptxas takes them behind it, too, and
+        // libcu++ writes them there.
+        if (modifiers.take(m)) continue;
         if (m == "L2::cache_hint") {
             modifiers.has_policy = true;
-        } else if (m == "relaxed" && !has_action) {
+        } else if (m == "relaxed") {
             modifiers.order = Order::kRelaxed;
-        } else if (m == "acquire" && returns && !has_action) {
+        } else if (m == "acquire" && returns) {
             modifiers.order = Order::kAcquire;
-        } else if (m == "release" && !has_action) {
+        } else if (m == "release") {
             modifiers.order = Order::kRelease;
-        } else if (m == "acq_rel" && returns && !has_action) {
+        } else if (m == "acq_rel" && returns) {
             modifiers.order = Order::kAcqRel;
         } else if (m == "noftz" && has_action) {
             noftz = true;
