@@ -185,20 +185,27 @@ std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* 
     std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) {
         return a.from != b.from ? a.from < b.from : a.reg < b.reg;
     });
+    // By width, and predicates apart: a predicate has all lanes in one word, which would be lane 0's
+    // word of a register that lane 0 still needs while other lanes have run ahead.
     std::vector<Slot> unused[5];
+    const auto kind_of = [&](int reg) {
+        const ptx::Type type = function.registers[reg].type;
+        return type == ptx::Type::kPred ? 0 : slots_of(type);
+    };
     std::vector<Range> active;  // a heap, the first to end on top
     const auto later = [](const Range& a, const Range& b) { return a.to > b.to; };
     for (const Range& range : ranges) {
         while (!active.empty() && active.front().to < range.from) {
             const int r = active.front().reg;
-            unused[slots_of(function.registers[r].type)].push_back(slots[r]);
+            unused[kind_of(r)].push_back(slots[r]);
             std::pop_heap(active.begin(), active.end(), later);
             active.pop_back();
         }
         const int size = slots_of(function.registers[range.reg].type);
-        if (!unused[size].empty()) {
-            slots[range.reg] = unused[size].back();
-            unused[size].pop_back();
+        auto& reusable = unused[kind_of(range.reg)];
+        if (!reusable.empty()) {
+            slots[range.reg] = reusable.back();
+            reusable.pop_back();
         } else {
             slots[range.reg] = *end;
             *end += size;
