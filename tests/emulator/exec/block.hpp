@@ -33,6 +33,8 @@ struct Mbarrier {
     int64_t transactions = 0;  ///< bytes still to come; may be negative for a while
     uint64_t phase = 0;
     Clock clock, finished_clock;
+    int initialized_by = 0;     ///< warp
+    bool init_fenced = false;   ///< by fence.mbarrier_init: the async proxy knows of it
     /// Copies that complete on it and have not landed: they land, in random order, when the barrier
     /// is polled (as late as the program may rely on it) by `poller`.
     std::vector<std::function<void(Warp& poller)>> in_flight;

@@ -242,7 +242,7 @@ void lower_copy(const ptx::Instruction& in, LowerContext& context, Op& op) {
             cg = true;
         else if (modifier == "shared" || modifier == "shared::cta")
             shared = true;
-        else if (modifier == "global")
+        else if (modifier == "global" && shared)
             global = true;
         else if (modifier == "L2::cache_hint")
             hint = true;

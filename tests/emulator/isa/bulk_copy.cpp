@@ -216,7 +216,8 @@ void launch_to_shared(Warp& warp, const Op& op, int lane, uint64_t ranks, uint32
         if (object.object == nullptr) continue;
         // The copy engine must see an initialized barrier.
         Memory& memory = warp.memory();
-        memory.note_read(warp, op, object.block->shared + barrier, 8, Proxy::kAsync);
+        if (!object.object->init_fenced)
+            memory.note_read(warp, op, object.block->shared + barrier, 8, Proxy::kAsync);
         uint8_t* where =
             bytes == 0 ? object.block->shared + to
                        : memory.resolve(warp, op, Space::kShared, block_base + to, bytes, true);

@@ -76,7 +76,8 @@ MbarrierRef find_mbarrier(Warp& warp, const Op& op, LaneMask lanes, uint64_t add
         return {};
     }
     barrier.object = &found->second;
-    warp.memory().note_read(warp, op, bytes_of(barrier), 8, Proxy::kGeneric);
+    if (!warp.memory().note_read(warp, op, bytes_of(barrier), 8, Proxy::kGeneric))
+        warp.report_cause(op, lanes, "mbarrier");
     uint64_t copy;
     std::memcpy(&copy, bytes_of(barrier), sizeof copy);
     if (copy != state_of(*barrier.object)) {
@@ -166,7 +167,6 @@ struct BarrierDetail : OpDetail {
     bool drop = false;
     bool expects = false;  ///< arrive.expect_tx
     bool parity = false;
-    bool may_block = false;  ///< try_wait
     bool has_state = false;  ///< arrive writes the state
     Slot count = kZeroSlot;  ///< arrivals, bytes, state or parity
     Slot state = kSinkSlot;
@@ -197,9 +197,18 @@ Outcome run_init(Warp& warp, const Op& op, LaneMask lanes) {
         warp.memory().note_write(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, true);
         Mbarrier& object = objects[barrier.offset];
         object.expected = object.pending = count;
+        object.initialized_by = warp.index();
         barrier.object = &object;
         keep_copy(barrier);
     });
+    return Outcome::kNext;
+}
+
+/// fence.mbarrier_init: what the thread initialized may be used by the cluster and by copy engines.
+Outcome run_init_fence(Warp& warp, const Op&, LaneMask) {
+    for (auto& [offset, object] : warp.block().mbarriers)
+        if (object.initialized_by == warp.index()) object.init_fenced = true;
+    warp.memory().fence(warp, Order::kRelease, Scope::kCluster);
     return Outcome::kNext;
 }
 
@@ -329,16 +338,8 @@ Outcome run_wait(Warp& warp, const Op& op, LaneMask lanes) {
                          acquire(warp, now, barrier.object->finished_clock);
                      done |= now;
                  });
-    // try_wait suspends the thread for a while; then it gives up.
-    constexpr uint64_t kPatience = 8;
+    // try_wait may suspend the thread for a while; here its time is always up at once.
     if (done != lanes) ++warp.worker().polls;
-    if (detail.may_block && done == 0) {
-        uint64_t& tries = warp.group().token;
-        if (tries < kPatience) {
-            ++tries;
-            return Outcome::kBlocked;
-        }
-    }
     if (done != lanes) ++warp.counters().spin_retries;
     LaneMask& result = warp.predicate(op.dst);
     result = (result & ~lanes) | done;
@@ -403,6 +404,14 @@ void lower_init(const ptx::Instruction& in, LowerContext& context, Op& op) {
     finish(std::move(detail), context, op, run_init);
 }
 
+void lower_init_fence(const ptx::Instruction& in, LowerContext& context, Op& op) {
+    if (in.full_opcode() != "fence.mbarrier_init.release.cluster" || !in.operands.empty())
+        context.fail(in, "unknown form");
+    op.execute = run_init_fence;
+    op.kind = OpKind::kBarrier;
+    op.flags |= Op::kOwnTaint;
+}
+
 void lower_inval(const ptx::Instruction& in, LowerContext& context, Op& op) {
     auto detail = std::make_unique<BarrierDetail>();
     read_modifiers(in, context, *detail, {"inval", "shared", "shared::cta"});
@@ -456,11 +465,11 @@ void lower_transactions(const ptx::Instruction& in, LowerContext& context, Op& o
 /// mbarrier.{test,try}_wait{.parity}{.sem.scope}{.space}.b64 done, [a], state | parity {, time}
 void lower_wait(const ptx::Instruction& in, LowerContext& context, Op& op) {
     auto detail = std::make_unique<BarrierDetail>();
-    detail->may_block = in.has("try_wait");
+    const bool may_block = in.has("try_wait");
     read_modifiers(in, context, *detail,
-                   {detail->may_block ? "try_wait" : "test_wait", "parity", "acquire", "relaxed",
-                    "cta", "cluster", "shared", "shared::cta"});
-    need_operands(in, context, 3, detail->may_block ? 4 : 3);
+                   {may_block ? "try_wait" : "test_wait", "parity", "acquire", "relaxed", "cta",
+                    "cluster", "shared", "shared::cta"});
+    need_operands(in, context, 3, may_block ? 4 : 3);
     op.dst = context.destination(in.operands[0]);
     detail->address.lower(context, in.operands[1]);
     detail->count =
@@ -482,6 +491,7 @@ void lower_pending_count(const ptx::Instruction& in, LowerContext& context, Op& 
 
 void register_mbarrier(Registry& registry) {
     registry.add("mbarrier.init", lower_init);
+    registry.add("fence.mbarrier_init", lower_init_fence);
     registry.add("mbarrier.inval", lower_inval);
     registry.add("mbarrier.arrive", lower_arrive);
     registry.add("mbarrier.arrive_drop", lower_arrive);

@@ -166,7 +166,8 @@ TEST(Mbarrier, RelaxedWaitsOrderNothing) {
         "st.shared.u32 [%r2], tx;\nmbarrier.arrive.shared.b64 %rd1, [%r20];\n"
         "WAIT:\nmbarrier.try_wait.parity.ORDER.cta.shared::cta.b64 %p1, [%r20], 0;\n"
         "@!%p1 bra WAIT;\nxor.b32 %r3, tx, 32;\nshl.b32 %r3, %r3, 2;\n"
-        "add.u32 %r3, %r3, %r1;\nld.shared.u32 %r5, [%r3];\n";
+        "add.u32 %r3, %r3, %r1;\nld.shared.u32 %r5, [%r3];\n"
+        "mul.wide.u32 %rd2, tx, 4;\nadd.u64 %rd2, %rd2, a0;\nst.global.u32 [%rd2], %r5;\n";
     expect_clean(run(replaced(body, "ORDER", "acquire"), 64).report);
     EXPECT_TRUE(
         has_finding(run(replaced(body, "ORDER", "relaxed"), 64).report, FindingKind::kSharedRace));
