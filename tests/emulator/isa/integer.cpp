@@ -1,8 +1,8 @@
 // Integer arithmetic: add sub mul mad (with .cc, and addc subc madc) mul24 mad24 sad div rem abs neg
-// min max popc clz bfind fns brev dp4a dp2a szext bmsk, and packed 16-bit forms.
+// min max popc clz bfind fns brev dp4a dp2a szext bmsk, packed 16-bit forms, vadd4 and its kin.
 //
-// Source: PTX ISA, "Integer Arithmetic Instructions" and "Extended-Precision Integer Arithmetic
-// Instructions". Everything wraps; x / 0 is all ones and x % 0 is x, as GPUs do.
+// Source: PTX ISA, "Integer Arithmetic Instructions", "Extended-Precision Integer Arithmetic
+// Instructions", "Video Instructions". Everything wraps; x / 0 is all ones and x % 0 is x, as GPUs do.
 #include <limits>
 
 #include "tests/emulator/isa/arith.hpp"
@@ -264,6 +264,54 @@ uint32_t bmsk(uint32_t a, uint32_t b) {
     if (a >= 32) return 0;
     const uint32_t ones = b >= 32 ? 0xFFFFFFFFu : (1u << b) - 1;
     return ones << a;
+}
+
+// ---- Bytes and halves in a word (SIMD video instructions) ---------------------------------------
+
+/// Flags in Op::mode.
+enum Simd : uint32_t { kSignedA = 1, kSignedB = 2, kSignedD = 4, kClamp = 8, kAccumulate = 16 };
+
+int64_t part_of(uint32_t word, int index, int bits, bool is_signed) {
+    const int64_t value = word >> bits * index & ((1u << bits) - 1);
+    return is_signed && value >> (bits - 1) != 0 ? value - (int64_t{1} << bits) : value;
+}
+
+using Part = int64_t (*)(int64_t a, int64_t b);
+int64_t part_add(int64_t a, int64_t b) {
+    return a + b;
+}
+int64_t part_sub(int64_t a, int64_t b) {
+    return a - b;
+}
+int64_t part_average(int64_t a, int64_t b) {
+    return (a + b + (a + b >= 0 ? 1 : 0)) >> 1;
+}
+int64_t part_difference(int64_t a, int64_t b) {
+    return a < b ? b - a : a - b;
+}
+int64_t part_min(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+int64_t part_max(int64_t a, int64_t b) {
+    return a < b ? b : a;
+}
+
+/// Each part of the result is clamped or cut to its size; with .add they are summed into c.
+template <Part fn, int bits>
+uint32_t simd(const Op& op, uint32_t a, uint32_t b, uint32_t c) {
+    const bool with_sign = (op.mode & kSignedD) != 0;
+    const int64_t low = with_sign ? -(int64_t{1} << (bits - 1)) : 0;
+    const int64_t high = low + (int64_t{1} << bits) - 1;
+    uint32_t word = 0, sum = c;
+    for (int i = 0; i < 32 / bits; ++i) {
+        int64_t part = fn(part_of(a, i, bits, (op.mode & kSignedA) != 0),
+                          part_of(b, i, bits, (op.mode & kSignedB) != 0));
+        if ((op.mode & kClamp) != 0) part = part < low ? low : part > high ? high : part;
+        const uint32_t cut = static_cast<uint32_t>(part) & ((1u << bits) - 1);
+        word |= cut << bits * i;
+        sum += static_cast<uint32_t>(part_of(cut, 0, bits, with_sign));
+    }
+    return (op.mode & kAccumulate) != 0 ? sum : word;
 }
 
 // ---- Carry -------------------------------------------------------------------------------------
@@ -647,6 +695,24 @@ void lower_fns(Reader& reader) {
     reader.op().execute = each<fns>;
 }
 
+/// vop2 and vop4 without masks and selectors; then c only counts with .add.
+template <Part fn, int bits>
+void lower_simd(Reader& reader) {
+    Op& op = reader.op();
+    const Type d = reader.take_type(), a = reader.take_type(), b = reader.take_type();
+    for (Type type : {d, a, b})
+        if (type != Type::kU32 && type != Type::kS32) reader.fail("is for .u32 and .s32");
+    const bool sat = reader.take("sat"), sum = reader.take("add");
+    if (sat && sum) reader.fail(".sat and .add exclude each other");
+    reader.finish();
+    reader.require_operands(4);
+    reader.destination(d);
+    reader.sources({a, b, d});
+    op.mode = (a == Type::kS32 ? kSignedA : 0u) | (b == Type::kS32 ? kSignedB : 0u) |
+              (d == Type::kS32 ? kSignedD : 0u) | (sat ? kClamp : 0u) | (sum ? kAccumulate : 0u);
+    op.execute = each<simd<fn, bits>>;
+}
+
 template <typename Fn>
 Lower integer_only(Fn fn) {
     return [fn](const ptx::Instruction& instruction, LowerContext& context, Op& op) {
@@ -726,6 +792,16 @@ void register_integer(Registry& registry) {
                      lower_same(reader, type, 1, [](auto) { return each<brev32>; });
                      if (type == Type::kB64) reader.op().execute = each<brev64>;
                  }));
+    const auto add_simd = [&registry](const std::string& name, auto two, auto four) {
+        registry.add(name + "2", integer_only(two));
+        registry.add(name + "4", integer_only(four));
+    };
+    add_simd("vadd", lower_simd<part_add, 16>, lower_simd<part_add, 8>);
+    add_simd("vsub", lower_simd<part_sub, 16>, lower_simd<part_sub, 8>);
+    add_simd("vavrg", lower_simd<part_average, 16>, lower_simd<part_average, 8>);
+    add_simd("vabsdiff", lower_simd<part_difference, 16>, lower_simd<part_difference, 8>);
+    add_simd("vmin", lower_simd<part_min, 16>, lower_simd<part_min, 8>);
+    add_simd("vmax", lower_simd<part_max, 16>, lower_simd<part_max, 8>);
     registry.add("bfind", integer_only([](Reader& reader) { lower_bfind(reader); }));
     registry.add("fns", integer_only([](Reader& reader) { lower_fns(reader); }));
     registry.add("dp4a", integer_only([](Reader& reader) { lower_dot(reader, true); }));

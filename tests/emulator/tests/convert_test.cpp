@@ -619,10 +619,10 @@ TEST(Move, SpecialRegisters) {
     });
     // Clocks go forward, and fast enough to end a wait.
     expect_op(
-        ".reg .pred %p<4>;\n.reg .u64 %t<3>;\n.reg .u32 %c<2>;\n"
+        ".reg .pred %wait;\n.reg .u64 %t<3>;\n.reg .u32 %c<2>;\n"
         "mov.u64 %t0, %clock64;\nmov.u32 %c0, %clock;\nmov.u64 %t2, %globaltimer;\n"
-        "LOOP:\nmov.u64 %t1, %clock64;\nsub.u64 %t1, %t1, %t0;\nsetp.lt.u64 %p0, %t1, 500;\n"
-        "@%p0 bra LOOP;\nmov.u32 %c1, %clock;\nsetp.gt.u32 %d0, %c1, %c0;\n"
+        "LOOP:\nmov.u64 %t1, %clock64;\nsub.u64 %t1, %t1, %t0;\nsetp.lt.u64 %wait, %t1, 500;\n"
+        "@%wait bra LOOP;\nmov.u32 %c1, %clock;\nsetp.gt.u32 %d0, %c1, %c0;\n"
         "mov.u64 %t1, %globaltimer;\nsetp.gt.u64 %d1, %t1, %t2;\nmov.u32 %c0, %globaltimer_lo;\n"
         "setp.ne.u32 %d2, %c0, 0;",
         Types(3, "pred"), {"u32"}, {{0}, {1}},

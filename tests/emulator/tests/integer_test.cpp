@@ -389,6 +389,46 @@ TEST(Integer, FindNthSet) {
               });
 }
 
+TEST(Integer, PartsOfWords) {
+    const Cases cases = triples(integer_values(32, 60), integer_values(32, 60), integer_values(32));
+    const Binary operations[] = {
+        {"vadd", [](Wide a, Wide b, int) { return a + b; }},
+        {"vsub", [](Wide a, Wide b, int) { return a - b; }},
+        {"vabsdiff", [](Wide a, Wide b, int) { return a < b ? b - a : a - b; }},
+        {"vmin", [](Wide a, Wide b, int) { return a < b ? a : b; }},
+        {"vmax", [](Wide a, Wide b, int) { return a > b ? a : b; }},
+        {"vavrg",
+         [](Wide a, Wide b, int) {
+             // Half a step away from zero for sums that are not negative.
+             const Wide sum = a + b, up = sum + (sum >= 0 ? 1 : 0);
+             return up >= 0 ? up / 2 : -((-up + 1) / 2);
+         }},
+    };
+    for (const Binary& operation : operations)
+        for (int bits : {8, 16})
+            for (bool s : {false, true})
+                for (const std::string mode : {"", ".sat", ".add"}) {
+                    const std::string type = s ? ".s32" : ".u32";
+                    expect_op(operation.name + std::to_string(32 / bits) + type + type + type +
+                                  mode + " %d0, %a0, %a1, %a2;",
+                              {"b32"}, Types(3, "b32"), cases, [&](const uint64_t* a, uint64_t* d) {
+                                  Wide total = a[2];
+                                  for (int i = 0; i < 32; i += bits) {
+                                      Wide v = operation.of(value_of(a[0] >> i, s, bits),
+                                                            value_of(a[1] >> i, s, bits), bits);
+                                      const Wide low = s ? -(Wide(1) << (bits - 1)) : 0;
+                                      const Wide high = low + (Wide(1) << bits) - 1;
+                                      if (mode == ".sat") v = v < low ? low : v > high ? high : v;
+                                      v = value_of(uint64_t(v), s, bits);
+                                      total += v;
+                                      d[0] |= (uint64_t(v) & mask_of(bits)) << i;
+                                  }
+                                  if (mode == ".add") d[0] = uint32_t(total);
+                              });
+                }
+    expect_refused("vadd4.u32.u32.u32.sat.add %d0, %a0, %a0, %a0;", {"b32"}, {"b32"});
+}
+
 TEST(Integer, RefusesWhatItDoesNotKnow) {
     expect_refused("add.s32 %d0, %a0, %a1;", {"s64"}, {"s32", "s32"});
     expect_refused("add.s32 %d0, %a0, %a1;", {"s32"}, {"s32", "s16"});
