@@ -318,6 +318,10 @@ uint32_t simd(const Op& op, uint32_t a, uint32_t b, uint32_t c) {
 
 enum class Carried { kAdd, kSub, kMadLo, kMadHi };
 
+/// The condition code is the adder's carry, also behind a subtraction: a - b is a + ~b + 1, which
+/// carries when nothing was borrowed, and subc adds ~b and the carry. PTX speaks of a borrow; the
+/// difference shows when addc reads what sub.cc left, as nvcc's 128-bit division does.
+///
 /// op.src: a, b, c (of mad) and, in src[3], the carry if `in`; op.imm: the carry's slot if `out`.
 template <typename T, Carried what, bool in, bool out>
 Outcome carry_op(Warp& warp, const Op& op, LaneMask lanes) {
@@ -332,7 +336,8 @@ Outcome carry_op(Warp& warp, const Op& op, LaneMask lanes) {
         const T carry = before >> lane & 1;
         Big sum = 0;
         if constexpr (what == Carried::kSub) {
-            sum = Big(a[lane]) - b[lane] - carry;  // a borrow sets the bits above
+            const T add_one = in ? carry : T(1);
+            sum = Big(a[lane]) + static_cast<T>(~b[lane]) + add_one;
         } else {
             T left = a[lane], right = b[lane];
             if constexpr (what == Carried::kMadLo) left = static_cast<T>(left * right);

@@ -189,6 +189,15 @@ TEST(Integer, CarriesRunThrough128Bits) {
                   d[1] = uint64_t((x - y) >> 64);
                   d[2] = x < y ? ~uint64_t{0} : 0;
               });
+    // The flag behind a subtraction is the carry of a + ~b + 1: one if nothing was borrowed.
+    expect_op(
+        "sub.cc.u64 %d0, %a0, %a1;\naddc.u32 %d1, 0, 0;\n"
+        "add.cc.u64 %d0, %a0, %a1;\nsubc.u32 %d2, 7, 2;",
+        {"u64", "u32", "u32"}, {"u64", "u64"}, pairs(v, v), [&](const uint64_t* a, uint64_t* d) {
+            d[0] = a[0] + a[1];
+            d[1] = a[0] >= a[1];
+            d[2] = d[0] < a[0] ? 5 : 4;
+        });
     // A 64-bit product from 32-bit pieces, added to a 64-bit number, as nvcc does it.
     expect_op(
         ".reg .b32 %l<4>, %r<4>;\n.reg .u32 %c;\n"
