@@ -285,22 +285,33 @@ Outcome run_transactions(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
-bool is_done(Warp& warp, const Op& op, const BarrierDetail& detail, const MbarrierRef& barrier,
-             int lane) {
+/// The lanes whose phase is over.
+LaneMask done_lanes(Warp& warp, const Op& op, const BarrierDetail& detail,
+                    const MbarrierRef& barrier, LaneMask lanes) {
     const uint64_t phase = barrier.object->phase;
+    LaneMask done = 0, bad = 0;
     if (detail.parity) {
-        const uint32_t parity = warp.u32(detail.count)[lane];
-        if (parity > 1)
-            warp.report(op, 1u << lane, FindingKind::kBadBarrier,
-                        "a phase parity of " + std::to_string(parity));
-        return (phase & 1) != (parity & 1);
+        const uint32_t* parities = warp.u32(detail.count);
+        for_lanes(lanes, [&](int lane) {
+            done |= static_cast<LaneMask>((phase & 1) != (parities[lane] & 1)) << lane;
+            bad |= static_cast<LaneMask>(parities[lane] > 1) << lane;
+        });
+        if (bad != 0)
+            warp.report(op, bad, FindingKind::kBadBarrier,
+                        "a phase parity that is neither 0 nor 1");
+        return done;
     }
-    const uint64_t waited = warp.u64(detail.count)[lane] >> 24;
-    if (waited > phase || waited + 1 < phase)
-        warp.report(op, 1u << lane, FindingKind::kBadBarrier,
+    const uint64_t* states = warp.u64(detail.count);
+    for_lanes(lanes, [&](int lane) {
+        const uint64_t waited = states[lane] >> 24;
+        done |= static_cast<LaneMask>(waited != phase) << lane;
+        bad |= static_cast<LaneMask>(waited > phase || waited + 1 < phase) << lane;
+    });
+    if (bad != 0)
+        warp.report(op, bad, FindingKind::kBadBarrier,
                     "a state that belongs neither to the current nor to the last phase of " +
                         name_of(barrier));
-    return waited != phase;
+    return done;
 }
 
 /// Lands a random part, at least one, of the copies that complete on the barrier.
@@ -322,23 +333,20 @@ Outcome run_wait(Warp& warp, const Op& op, LaneMask lanes) {
     LaneMask done = 0;
     for_barriers(warp, op, lanes, detail.address, detail.space, true,
                  [&](const MbarrierRef& barrier, LaneMask same) {
-                     const auto ask = [&] {
-                         LaneMask now = 0;
-                         for_lanes(same, [&](int lane) {
-                             if (is_done(warp, op, detail, barrier, lane)) now |= 1u << lane;
-                         });
-                         return now;
-                     };
-                     LaneMask now = ask();
+                     LaneMask now = done_lanes(warp, op, detail, barrier, same);
                      if (now != same && !barrier.object->in_flight.empty()) {
                          land_some(warp, barrier);
-                         now = ask();
+                         now = done_lanes(warp, op, detail, barrier, same);
                      }
                      if (now != 0 && !detail.relaxed)
                          acquire(warp, now, barrier.object->finished_clock);
                      done |= now;
                  });
-    // try_wait may suspend the thread for a while; here its time is always up at once.
+    // try_wait may suspend the thread for a while: here until its next turn.
+    if (op.mode != 0 && done == 0 && warp.group().token == 0) {
+        warp.group().token = 1;
+        return Outcome::kBlocked;
+    }
     if (done != lanes) ++warp.worker().polls;
     if (done != lanes) ++warp.counters().spin_retries;
     LaneMask& result = warp.predicate(op.dst);
@@ -466,6 +474,7 @@ void lower_transactions(const ptx::Instruction& in, LowerContext& context, Op& o
 void lower_wait(const ptx::Instruction& in, LowerContext& context, Op& op) {
     auto detail = std::make_unique<BarrierDetail>();
     const bool may_block = in.has("try_wait");
+    op.mode = may_block ? 1 : 0;
     read_modifiers(in, context, *detail,
                    {may_block ? "try_wait" : "test_wait", "parity", "acquire", "relaxed", "cta",
                     "cluster", "shared", "shared::cta"});
