@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <memory>
@@ -330,7 +331,9 @@ CUresult guard(Fn&& body, bool needs_init = true) noexcept {
         return failure.result;
     } catch (const std::bad_alloc&) {
         return CUDA_ERROR_OUT_OF_MEMORY;
-    } catch (...) {
+    } catch (const std::exception& error) {
+        // None of ours: what the interpreter cannot do, or a bad environment variable.
+        std::fprintf(stderr, "emulated GPU: %s\n", error.what());
         return CUDA_ERROR_UNKNOWN;
     }
 }
