@@ -1,6 +1,7 @@
 #include "tests/emulator/check/clocks.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "tests/emulator/exec/block.hpp"
 
@@ -65,9 +66,36 @@ std::shared_ptr<const World> as_world(const std::shared_ptr<const World>& world,
     return result;
 }
 
+std::array<std::array<uint32_t, 32>, 32>& lane_matrix(Ordering& ordering) {
+    if (!ordering.lanes) {
+        ordering.lanes = std::make_unique<std::array<std::array<uint32_t, 32>, 32>>();
+        for (auto& row : *ordering.lanes)
+            row.fill(0);
+    }
+    return *ordering.lanes;
+}
+
 void new_tick(Warp& warp, Ordering& ordering) {
     ordering.tick = ++warp.block().cluster->tick;
     ordering.clock.seen[ordering.column] = ordering.tick;
+}
+
+/// `lanes` come to know `clock`. That it knows the warp itself up to a tick means that lanes of the
+/// warp have released that much: then `lanes` know it of all the others.
+void learn(Warp& warp, LaneMask lanes, Ordering& ordering, const Clock& clock) {
+    if (!clock.seen.empty() && clock.seen[ordering.column] > ordering.lane_floor) {
+        const uint32_t tick = clock.seen[ordering.column];
+        if ((warp.live() & ~lanes) == 0) {
+            ordering.lane_floor = std::min(tick, ordering.tick - 1);
+        } else {
+            auto& known = lane_matrix(ordering);
+            for_lanes(lanes, [&](int lane) {
+                for (uint32_t& other : known[lane])
+                    other = std::max(other, tick);
+            });
+        }
+    }
+    ordering.clock.join(clock);
 }
 
 /// 0 the same block, 1 the same cluster, 2 elsewhere.
@@ -101,10 +129,10 @@ void release(Warp& warp, LaneMask /*lanes*/, Clock& clock) {
     new_tick(warp, *ordering);
 }
 
-void acquire(Warp& warp, LaneMask /*lanes*/, const Clock& clock) {
+void acquire(Warp& warp, LaneMask lanes, const Clock& clock) {
     Ordering* ordering = warp.ordering();
     if (ordering == nullptr) return;
-    ordering->clock.join(clock);
+    learn(warp, lanes, *ordering, clock);
 }
 
 void acquire_block(Warp& warp, const Clock& clock) {
@@ -130,12 +158,7 @@ void sync_lanes(Warp& warp, LaneMask mask) {
     if ((warp.live() & ~mask) == 0) {
         ordering->lane_floor = tick;
     } else {
-        if (!ordering->lanes) {
-            ordering->lanes = std::make_unique<std::array<std::array<uint32_t, 32>, 32>>();
-            for (auto& row : *ordering->lanes)
-                row.fill(0);
-        }
-        auto& lanes = *ordering->lanes;
+        auto& lanes = lane_matrix(*ordering);
         std::array<uint32_t, 32> joined;
         joined.fill(0);
         for_lanes(mask, [&](int lane) {
@@ -194,6 +217,8 @@ void strong_write(Warp& warp, SyncVariable& variable, int reach, bool releases, 
     Ordering* ordering = warp.ordering();
     if (ordering == nullptr) return;
     if (releases) fence_clocks(warp, reach);
+    static std::atomic<uint64_t> stamps{0};
+    variable.stamp = ++stamps;
     if (!adds) variable.released.clear();
     const Cluster& cluster = *warp.block().cluster;
     for (int level = reach; level >= 0; --level) {
@@ -218,14 +243,27 @@ void strong_write(Warp& warp, SyncVariable& variable, int reach, bool releases, 
     }
 }
 
-void strong_read(Warp& warp, const SyncVariable& variable, int reach, bool acquires) {
+void strong_read(Warp& warp, LaneMask lanes, const SyncVariable& variable, int reach,
+                 bool acquires) {
     Ordering* ordering = warp.ordering();
-    if (ordering == nullptr) return;
+    if (ordering == nullptr || variable.released.empty()) return;
+    // What is known of other clusters is known to all lanes.
+    bool elsewhere = true;
+    for (const auto& released : variable.released)
+        elsewhere &= distance(warp, released) == 2;
+    const uint64_t key = variable.stamp * 8 + static_cast<uint64_t>(reach) * 2 + (acquires ? 1 : 0);
+    if (elsewhere) {
+        for (const uint64_t before : ordering->read_before)
+            if (before == key) return;
+        ordering->read_before[ordering->next_read++ % 4] = key;
+    }
     for (const auto& released : variable.released) {
         const int away = distance(warp, released);
         if (released.reach < away || reach < away) continue;
         Clock& target = acquires ? ordering->clock : ordering->observed[away];
-        if (away < 2) {
+        if (away < 2 && acquires) {
+            learn(warp, lanes, *ordering, released.clock);
+        } else if (away < 2) {
             target.join(released.clock);
         } else {
             join_world(target.world,
@@ -242,7 +280,7 @@ void fence_clocks(Warp& warp, int reach) {
     if (ordering == nullptr) return;
     for (int level = 0; level <= reach; ++level) {
         if (!ordering->observed[level].empty()) {
-            ordering->clock.join(ordering->observed[level]);
+            learn(warp, warp.group().lanes, *ordering, ordering->observed[level]);
             ordering->observed[level].clear();
         }
     }

@@ -68,6 +68,7 @@ struct SyncVariable {
         Clock clock;
     };
     std::vector<Released> released;
+    uint64_t stamp = 0;  ///< of the last change, never the same for two variables
 };
 
 enum class Engine : uint8_t { kBulkStore, kWgmma };
@@ -128,6 +129,9 @@ struct Ordering {
     /// Knowledge as of the last fence, by reach (0 block, 1 cluster, 2 device), and what strong reads
     /// have seen since, which a fence of that reach or more makes known.
     Clock fenced[3], observed[3];
+    /// Stamps of variables read last, whose knowledge is here already: polling is cheap.
+    std::array<uint64_t, 4> read_before{};
+    uint32_t next_read = 0;
 
     bool knows(uint32_t its_column, uint32_t its_tick) const noexcept {
         return clock.seen[its_column] >= its_tick;
@@ -142,7 +146,8 @@ struct Ordering {
 /// A strong write: what `variable` hands on from now on. `scope`: 0 block, 1 cluster, 2 device.
 void strong_write(Warp& warp, SyncVariable& variable, int reach, bool releases, bool adds);
 /// A strong read of its value. With `acquires` at once, else by the next fence.
-void strong_read(Warp& warp, const SyncVariable& variable, int reach, bool acquires);
+void strong_read(Warp& warp, LaneMask lanes, const SyncVariable& variable, int reach,
+                 bool acquires);
 /// fence.{acq_rel,sc}
 void fence_clocks(Warp& warp, int reach);
 void fence_proxy_clocks(Warp& warp);

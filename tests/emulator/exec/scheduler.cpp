@@ -80,7 +80,7 @@ class Scheduler {
     Group* select(Warp& warp, uint32_t* burst);
     static void merge(Warp& warp);
     void deadlock(std::vector<Resident*> residents, const char* why);
-    void check_guard(Warp& warp, const Op& op, LaneMask group, LaneMask lanes);
+    void check_guard(Warp& warp, const Op& op, LaneMask group);
 
     Worker& worker_;
     Launch& launch_;
@@ -96,14 +96,13 @@ void Scheduler::activate(Warp& warp, Group& group) {
     warp.causes_ = group.frame->causes.data();
 }
 
-void Scheduler::check_guard(Warp& warp, const Op& op, LaneMask group, LaneMask lanes) {
+void Scheduler::check_guard(Warp& warp, const Op& op, LaneMask group) {
     const LaneMask suspicious = warp.taint_[op.guard] & group;
     if (decides(op.kind)) {
         warp.report_taint(op, op.guard, suspicious,
                           op.kind == OpKind::kControl ? "a branch depends on a value" : "a guard depends on a value");
         return;
     }
-    (void)lanes;
     warp.taint_[op.dst] |= suspicious;
     warp.causes_[op.dst] = warp.causes_[op.guard];
 }
@@ -127,7 +126,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
             if ((op.flags & Op::kGuardNegated) != 0) guard = ~guard;
             lanes &= guard;
             if (kChecks && (warp.taint_[op.guard] & group.lanes) != 0)
-                check_guard(warp, op, group.lanes, lanes);
+                check_guard(warp, op, group.lanes);
             if (lanes == 0 && (op.flags & Op::kRunsEmpty) == 0) {
                 group.pc = ++pc;
                 --left;
@@ -139,6 +138,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
         const Outcome outcome = op.execute(warp, op, lanes);
         if (outcome == Outcome::kBlocked) {
             worker_.operations += 1;
+            if (left != operations) *advanced = true;
             if (lanes != group.lanes && lanes != 0) {
                 // The lanes that the guard keeps out do not wait.
                 Group rest = group;

@@ -92,6 +92,11 @@ class Memory {
     virtual void land_store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                             LaneMask suspicious, Moment moment = {}) = 0;
 
+    /// A remote reduction that completes on an mbarrier lands: as note_write(..., true, moment), but
+    /// reductions are no races among themselves.
+    virtual void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
+                                Moment moment) = 0;
+
     /// Bytes that a bulk copy brought from where nothing was ever written: they stay uninitialized.
     virtual void mark_uninitialized(Warp& /*warp*/, uint8_t* /*where*/, int64_t /*bytes*/) {}
 

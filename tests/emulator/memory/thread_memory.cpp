@@ -400,13 +400,14 @@ uint32_t ThreadMemory::cause_unfinished(Warp& warp, const Op& op, uint64_t addre
 
 void ThreadMemory::strong_effects(Warp& warp, const Access& access, bool reads, bool writes,
                                   bool adds, LaneMask lanes) {
+    if (reads && !writes) ++worker_.polls;
     if (warp.ordering() == nullptr) return;
     const int reach = access.order == Order::kVolatile ? 2 : reach_of(access.scope);
     const bool shared = access.space == Space::kShared;
     for_lanes(lanes, [&](int lane) {
         const uint64_t address = access.addresses[lane];
         const auto apply = [&](SyncVariable& variable) {
-            if (reads) strong_read(warp, variable, reach, acquires(access.order));
+            if (reads) strong_read(warp, 1u << lane, variable, reach, acquires(access.order));
             if (writes) strong_write(warp, variable, reach, releases(access.order), adds);
         };
         if (shared) {
@@ -1195,6 +1196,22 @@ void ThreadMemory::land_store(Warp& warp, const Access& access, const uint8_t* i
             bits_assign(cluster.blocks[address >> 24]->shadow->initialized(),
                         (address & 0xFFFFFF) - kSharedFirst, bytes, false);
         });
+}
+
+void ThreadMemory::note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes,
+                                  Proxy proxy, Moment moment) {
+    worker_.progress();
+    Block* block = checks_ ? owner(warp, where, bytes) : nullptr;
+    if (block == nullptr) return;
+    const LaneMask lanes = warp.group().lanes;
+    Party who = party(warp, op, proxy, moment);
+    who.strong = true;
+    who.reach = 1;
+    const auto at = static_cast<uint32_t>(where - block->shared) - kSharedFirst;
+    const auto span = static_cast<uint32_t>(bytes);
+    const Conflict conflict =
+        block->shadow->write(who, at, span, {__builtin_ctz(lanes | 0x80000000u), 31});
+    if (conflict) report(warp, op, lanes, conflict, true, true);
 }
 
 void ThreadMemory::mark_uninitialized(Warp& warp, uint8_t* where, int64_t bytes) {

@@ -36,6 +36,8 @@ class ThreadMemory final : public Memory {
     void issue_store(Warp& warp, const Access& access) override;
     void land_store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                     LaneMask suspicious, Moment moment) override;
+    void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
+                        Moment moment) override;
     void mark_uninitialized(Warp& warp, uint8_t* where, int64_t bytes) override;
     uint8_t* shared_pointer(Warp& warp, uint64_t address, int64_t bytes) override;
     void fence(Warp& warp, Order order, Scope scope) override;
