@@ -46,10 +46,9 @@ float div_approx(float a, float b) {
     a = flush<ftz>(a);
     b = flush<ftz>(b);
     const float magnitude = std::fabs(b);
-    if (magnitude > 0x1p126f && magnitude < std::numeric_limits<float>::infinity()) {
-        if (std::isinf(a)) return bit_cast<float>(kNanF32);
-        return canonical(a * std::copysign(0.0f, b));
-    }
+    if (magnitude > 0x1p126f && magnitude < std::numeric_limits<float>::infinity())
+        return canonical(a *
+                         std::copysign(0.0f, b));  // the reciprocal is flushed; infinity gives NaN
     return finish<ftz, false>(a / b);
 }
 template <typename T, bool ftz>

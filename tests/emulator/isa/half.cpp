@@ -1,8 +1,8 @@
 // f16, bf16 and their pairs: add sub mul fma neg abs min max ex2 tanh.
 //
 // Source: PTX ISA, "Half Precision Floating-Point Instructions". All round once, to nearest even:
-// 24 bits of float hide the first rounding of f16 and bf16 sums and f16 products; products and
-// fused sums that need more are rounded to odd first. NaN results are 7FFF.
+// 24 bits of float hide a first rounding of sums and hold products exactly (what underflows of a bf16
+// product lies below half of bf16's last unit); fused sums are rounded to odd first. NaN results are 7FFF.
 #include <algorithm>
 #include <cmath>
 
@@ -21,12 +21,8 @@ float add(float a, float b) {
 float sub(float a, float b) {
     return a - b;
 }
-float mul_f16(float a, float b) {
+float mul(float a, float b) {
     return a * b;
-}
-/// The product of bf16 may lie below float's range.
-float mul_bf16(float a, float b) {
-    return to_float_odd(double{a} * double{b});
 }
 float fma_f16(float a, float b, float c) {
     return add_odd<float>(a * b, c);
@@ -204,7 +200,7 @@ void lower_arithmetic(Reader& reader, const std::string& name) {
     else if (name == "sub")
         op.execute = half.bf16 ? run2<true, sub> : run2<false, sub>;
     else if (name == "mul")
-        op.execute = half.bf16 ? run2<true, mul_bf16> : run2<false, mul_f16>;
+        op.execute = half.bf16 ? run2<true, mul> : run2<false, mul>;
     else
         op.execute = half.bf16 ? run3<true, fma_bf16> : run3<false, fma_f16>;
 }
