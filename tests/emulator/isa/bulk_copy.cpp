@@ -207,7 +207,7 @@ using Fill = std::function<void(Warp& poller, uint8_t* shared, uint32_t offset)>
 
 /// Puts a copy in flight towards offset `to` and the barrier at `barrier` of each block of `ranks`.
 void launch_to_shared(Warp& warp, const Op& op, int lane, uint64_t ranks, uint32_t to,
-                      uint32_t barrier, int64_t bytes, const Fill& fill) {
+                      uint32_t barrier, int64_t bytes, bool reduces, const Fill& fill) {
     const LaneMask self = 1u << lane;
     for (int rank = 0; ranks >> rank != 0; ++rank) {
         if ((ranks >> rank & 1u) == 0) continue;
@@ -222,14 +222,19 @@ void launch_to_shared(Warp& warp, const Op& op, int lane, uint64_t ranks, uint32
             bytes == 0 ? object.block->shared + to
                        : memory.resolve(warp, op, Space::kShared, block_base + to, bytes, true);
         if (where == nullptr) continue;
-        if (bytes != 0) memory.note_write(warp, op, where, bytes, Proxy::kAsync, false);
+        if (bytes != 0 && !reduces) memory.note_write(warp, op, where, bytes, Proxy::kAsync, false);
         count_in_flight(warp, *object.block, bytes);
         const Op* by = &op;
         object.object->in_flight.push_back([=](Warp& poller) {
             const Moment moment =
                 land_async(poller, *object.block, object.offset, object.object->clock);
             if (bytes != 0) {
-                poller.memory().note_write(poller, *by, where, bytes, Proxy::kAsync, true, moment);
+                if (reduces)
+                    poller.memory().note_reduction(poller, *by, where, bytes, Proxy::kAsync,
+                                                   moment);
+                else
+                    poller.memory().note_write(poller, *by, where, bytes, Proxy::kAsync, true,
+                                               moment);
                 fill(poller, object.block->shared, to);
             }
             count_in_flight(poller, *object.block, -bytes);
@@ -282,7 +287,7 @@ void load_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
     const ReductionType type = detail.type;
     const uint64_t ranks = target_ranks(warp, op, detail, lane, to, barrier);
     launch_to_shared(warp, op, lane, ranks, static_cast<uint32_t>(to & 0xFFFFFFu),
-                     static_cast<uint32_t>(barrier & 0xFFFFFFu), bytes,
+                     static_cast<uint32_t>(barrier & 0xFFFFFFu), bytes, reduce,
                      [=](Warp& poller, uint8_t* shared, uint32_t offset) {
                          uint8_t* target = shared + offset;
                          if (reduce) {
@@ -334,7 +339,7 @@ void load_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
     const uint64_t ranks = target_ranks(warp, op, detail, lane, to, barrier);
     launch_to_shared(
         warp, op, lane, ranks, static_cast<uint32_t>(to & 0xFFFFFFu),
-        static_cast<uint32_t>(barrier & 0xFFFFFFu), box.bytes(),
+        static_cast<uint32_t>(barrier & 0xFFFFFFu), box.bytes(), false,
         [box, rows, unwritten](Warp& poller, uint8_t* shared, uint32_t offset) {
             const int64_t width = box.row_bytes();
             std::vector<uint8_t> dense(static_cast<size_t>(width));

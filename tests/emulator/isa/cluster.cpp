@@ -174,7 +174,6 @@ Outcome run_setmaxnreg(Warp& warp, const Op& op, LaneMask lanes) {
     Block& block = warp.block();
     const size_t first = static_cast<size_t>(warp.index()) / 4 * 4;
     for (size_t i = first; i < first + 4 && i < block.warps.size(); ++i) {
-        if (block.warps[i].live() == 0) continue;
         const auto& other = async_state(block.warps[i]).register_counts;
         if (other.size() > number && other[number] != op.imm)
             warp.report(op, lanes, FindingKind::kDivergentBarrier,
@@ -246,11 +245,14 @@ Outcome run_remote_store(Warp& warp, const Op& op, LaneMask lanes) {
         barrier.object->in_flight.push_back([=](Warp& poller) {
             const Moment moment =
                 land_async(poller, *barrier.block, barrier.offset, barrier.object->clock);
-            poller.memory().note_write(poller, *by, where, bytes, Proxy::kGeneric, true, moment);
-            if (what->reduce)
+            if (what->reduce) {
+                poller.memory().note_reduction(poller, *by, where, bytes, Proxy::kGeneric, moment);
                 reduce_element(what->reduction, what->type, where, data.data(), where);
-            else
+            } else {
+                poller.memory().note_write(poller, *by, where, bytes, Proxy::kGeneric, true,
+                                           moment);
                 std::memcpy(where, data.data(), static_cast<size_t>(bytes));
+            }
             complete_transactions(poller, *by, self, barrier, bytes);
         });
     });

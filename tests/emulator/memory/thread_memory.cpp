@@ -1,5 +1,7 @@
 #include "tests/emulator/memory/thread_memory.hpp"
 
+#include "tests/emulator/check/replay.hpp"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -360,6 +362,25 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
                           bool write, bool shared) {
     std::string other;
     const std::string who = describe(warp, conflict, &other);
+    if (shared && write && !conflict.other_writes && !conflict.other_async) {
+        // It was read before; perhaps in vain.
+        const Cluster& cluster = *warp.block().cluster;
+        const uint32_t place = conflict.other_column % cluster.columns_per_block;
+        const uint32_t function = conflict.other_pc >> 20;
+        if (place < cluster.warps_per_block && function == 0) {
+            Warp& reader =
+                cluster.blocks[conflict.other_column / cluster.columns_per_block]->warps[place];
+            const Kernel& code = launch_.program->entry();
+            const ptx::Instruction& writer = warp.code().function->instructions[op.index];
+            const uint32_t cause = worker_.cause(
+                conflict.kind, code, code.ops[conflict.other_pc & 0xFFFF],
+                "read from shared memory unordered with the write by warp " +
+                    std::to_string(warp.index()) + " (line " +
+                    std::to_string(writer.location.line) + ": " + writer.full_opcode() + ")",
+                launch_.program->source(writer.location));
+            if (not_used_yet(worker_, reader, conflict, cause)) return;
+        }
+    }
     std::string message;
     const std::string where =
         (shared ? "shared memory at offset " : "global memory at ") + hex(conflict.address);

@@ -121,8 +121,9 @@ TEST(ClusterBarrier, MisuseIsFound) {
         run(ranks(2) +
                 "setp.eq.u32 %p1, %r1, 0;\n@%p1 bra OUT;\n"
                 "barrier.cluster.arrive;\nbarrier.cluster.wait;\nOUT:\n"
-                "@!%p1 bra END;\nbar.sync 0;\nLOOP:\nld.volatile.shared.u32 %r3, [%r20];\n"
-                "setp.ne.u32 %p2, %r3, 77;\n@%p2 bra LOOP;\nEND:\n",
+                "@!%p1 bra END;\n@%p30 mbarrier.init.shared.b64 [%r21], 99;\nbar.sync 0;\n"
+                "LOOP:\nmbarrier.try_wait.parity.shared::cta.b64 %p2, [%r21], 0;\n@!%p2 bra "
+                "LOOP;\nEND:\n",
             32, 2, 2);
     EXPECT_TRUE(has_finding(half.report, FindingKind::kDeadlock)) << describe(half.report);
 }

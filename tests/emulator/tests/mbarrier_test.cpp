@@ -151,7 +151,7 @@ TEST(Mbarrier, OrdersDataBetweenWarps) {
     }
     // Without the wait, and with the parity of the phase before, it is a race.
     for (const std::string& bad : {std::string(), replaced(wait, "[%r20], 0", "[%r20], 1")})
-        for (uint64_t seed = 1; seed <= 20; ++seed) {
+        for (uint64_t seed = 1; seed <= (bad.empty() ? 20u : 3u); ++seed) {  // the latter runs dead
             const Result r = run(replaced(body, "@WAIT@", bad), 128, seed);
             EXPECT_TRUE(has_finding(r.report, FindingKind::kSharedRace) ||
                         has_finding(r.report, FindingKind::kUninitialized))
