@@ -48,4 +48,20 @@ BlobGeometry blob_geometry(const QuantSpec& spec, int64_t rows, int64_t cols);
 /// FNV-1a over the header as if its checksum were 0.
 uint64_t blob_checksum(const BlobHeader& header) noexcept;
 
+/// A complete header, checksum included.
+BlobHeader make_blob_header(uint32_t backend, uint32_t layout, const QuantSpec& spec, int64_t rows,
+                            int64_t cols, int64_t total_bytes) noexcept;
+
+/// The spec in the header of a blob of `bytes`. Throws INVALID_VALUE unless it is one that
+/// make_blob_header() writes, NOT_SUPPORTED for another version, ARCH_MISMATCH for another backend
+/// (`backend_name` is the handle's). Layout and total bytes are left to the caller.
+QuantSpec check_blob_header(const BlobHeader& header, size_t bytes, uint32_t backend,
+                            const char* backend_name);
+
+/// Throws INVALID_VALUE if the header's size is not `total`, or `bytes` are less.
+void check_blob_size(const BlobHeader& header, int64_t total, size_t bytes);
+
+/// The parts of the spec that codes and scales carry; what only quantizing needs is reset.
+QuantSpec stored_spec(const QuantSpec& spec);
+
 }  // namespace fp6llm

@@ -13,19 +13,8 @@
 namespace fp6llm {
 namespace {
 
-constexpr char kMagic[8] = "FP6LLMB";
 /// Columns handled at a time where codes pass through a buffer on the stack.
 constexpr int64_t kChunkCols = 1024;
-
-/// The parts of the spec that codes and scales carry; what only quantizing needs is reset.
-QuantSpec stored_spec(const QuantSpec& spec) {
-    QuantSpec stored;
-    stored.format = spec.format;
-    stored.scale_mode = spec.scale_mode;
-    stored.group_size = spec.group_size;
-    stored.scale_type = spec.scale_type;
-    return stored;
-}
 
 /// Splits panels over the executor; task(slot, panel) with slot < the number of parts.
 int64_t panel_parts(int64_t panels, const Executor& executor) noexcept {
@@ -97,19 +86,9 @@ uint16_t exact_half(float value) noexcept {
 /// Header, padding and the scales of padding rows: everything that no row of codes writes.
 void write_frame(const QuantSpec& spec, int64_t rows, int64_t cols, const BlobGeometry& geometry,
                  uint8_t* blob) noexcept {
-    BlobHeader header{};
-    std::memcpy(header.magic, kMagic, sizeof header.magic);
-    header.version = kBlobVersion;
-    header.backend = kBlobBackendCpu;
-    header.layout = static_cast<uint32_t>(active_swizzle());
-    header.format = static_cast<int32_t>(spec.format);
-    header.scale_mode = static_cast<int32_t>(spec.scale_mode);
-    header.scale_type = static_cast<int32_t>(spec.scale_type);
-    header.rows = rows;
-    header.cols = cols;
-    header.group_size = spec.group_size;
-    header.total_bytes = static_cast<uint64_t>(geometry.total_bytes);
-    header.checksum = blob_checksum(header);
+    const BlobHeader header =
+        make_blob_header(kBlobBackendCpu, static_cast<uint32_t>(active_swizzle()), spec, rows, cols,
+                         geometry.total_bytes);
     std::memcpy(blob, &header, sizeof header);
     std::memset(blob + sizeof header, 0, kBlobPadding);
     const int64_t scale_bytes =
@@ -149,34 +128,6 @@ CpuWeightView make_view(const QuantSpec& spec, CpuSwizzle swizzle, int64_t rows,
         view.scales = reinterpret_cast<const float*>(scales);
     }
     return view;
-}
-
-/// A header's fields as a spec, if they are ones that pack_blob() writes.
-QuantSpec checked_spec(const BlobHeader& header) {
-    QuantSpec spec;
-    spec.format = static_cast<DataType>(header.format);
-    spec.scale_mode = static_cast<ScaleMode>(header.scale_mode);
-    spec.scale_type = static_cast<DataType>(header.scale_type);
-    spec.group_size = header.group_size;
-    const bool has_float_scales =
-        spec.scale_type == DataType::kF32 || spec.scale_type == DataType::kF16;
-    bool valid = find_format(spec.format) != nullptr && header.rows >= 0 && header.cols >= 0;
-    switch (spec.scale_mode) {
-        case ScaleMode::kRow:
-            valid = valid && spec.group_size == 0 && has_float_scales;
-            break;
-        case ScaleMode::kGroup:
-            valid = valid && spec.group_size >= 16 && spec.group_size <= 4096 &&
-                    spec.group_size % 8 == 0 && has_float_scales;
-            break;
-        case ScaleMode::kMx:
-            valid = valid && spec.group_size == 32 && spec.scale_type == DataType::kE8M0;
-            break;
-        default:
-            valid = false;
-    }
-    if (!valid) fail(Status::kInvalidValue, "blob: its header holds an impossible matrix");
-    return spec;
 }
 
 }  // namespace
@@ -286,40 +237,18 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
 
 std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
     BlobHeader header;
-    if (bytes < sizeof header) {
-        fail(Status::kInvalidValue, "bytes = %zu < the blob header's %zu", bytes, sizeof header);
-    }
-    std::memcpy(&header, blob, sizeof header);
-    if (std::memcmp(header.magic, kMagic, sizeof header.magic) != 0) {
-        fail(Status::kInvalidValue, "blob does not begin with a blob header");
-    }
-    if (header.checksum != blob_checksum(header)) {
-        fail(Status::kInvalidValue, "blob: its header's checksum does not match");
-    }
-    if (header.version != kBlobVersion) {
-        fail(Status::kNotSupported, "blob has version %u; version %u is supported", header.version,
-             kBlobVersion);
-    }
-    if (header.backend != kBlobBackendCpu) {
-        fail(Status::kArchMismatch, "blob is of backend %u; the handle is of the CPU backend",
-             header.backend);
-    }
+    if (bytes >= sizeof header) std::memcpy(&header, blob, sizeof header);
+    const QuantSpec spec = check_blob_header(header, bytes, kBlobBackendCpu, "CPU");
     const auto swizzle = static_cast<CpuSwizzle>(header.layout);
     if (swizzle != CpuSwizzle::kP16 && swizzle != CpuSwizzle::kS16) {
         fail(Status::kNotSupported, "blob has layout %u; this version knows P16 and S16",
              header.layout);
     }
-    const QuantSpec spec = checked_spec(header);
     const BlobGeometry geometry = blob_geometry(spec, header.rows, header.cols);
-    const auto total = static_cast<uint64_t>(geometry.total_bytes);
-    if (header.total_bytes != total || bytes < total) {
-        fail(Status::kInvalidValue, "blob of %lld x %lld takes %llu bytes; bytes = %zu",
-             static_cast<long long>(header.rows), static_cast<long long>(header.cols),
-             static_cast<unsigned long long>(total), bytes);
-    }
+    check_blob_size(header, geometry.total_bytes, bytes);
     std::unique_ptr<Weight> weight(new Weight);
     weight->spec_ = spec;
-    weight->bytes_ = static_cast<size_t>(total);
+    weight->bytes_ = static_cast<size_t>(geometry.total_bytes);
     weight->view_ = make_view(spec, swizzle, header.rows, header.cols, geometry, blob);
     return weight;
 }

@@ -48,22 +48,6 @@ void check_enum(const char* field, int value, int last) {
     }
 }
 
-void fill(QuantStats* stats, DataType format, const MatrixView& w,
-          const std::vector<RowStats>& block_stats) {
-    RowStats sum;
-    for (const RowStats& block : block_stats)
-        sum.add(block);
-    const double finite = static_cast<double>(w.rows) * static_cast<double>(w.cols) -
-                          static_cast<double>(sum.non_finite);
-    const double per_element = finite > 0 ? 1.0 / finite : 0.0;
-    *stats = {format,
-              sum.squared_error * per_element,
-              sum.squared_signal * per_element,
-              sum.max_abs_error,
-              sum.saturated,
-              sum.non_finite};
-}
-
 }  // namespace
 
 int QuantSpec::bits() const noexcept {
@@ -98,6 +82,22 @@ void check_quant_spec(const QuantSpec& spec) {
     check_scales(spec);
 }
 
+QuantStats matrix_stats(DataType format, const MatrixView& w,
+                        const std::vector<RowStats>& block_stats) {
+    RowStats sum;
+    for (const RowStats& block : block_stats)
+        sum.add(block);
+    const double finite = static_cast<double>(w.rows) * static_cast<double>(w.cols) -
+                          static_cast<double>(sum.non_finite);
+    const double per_element = finite > 0 ? 1.0 / finite : 0.0;
+    return {format,
+            sum.squared_error * per_element,
+            sum.squared_signal * per_element,
+            sum.max_abs_error,
+            sum.saturated,
+            sum.non_finite};
+}
+
 QuantSizes quant_sizes(const QuantSpec& spec, int64_t rows, int64_t cols) {
     const int64_t codes = checked_mul(rows, spec.row_code_bytes(cols), "bytes of the codes");
     const int64_t scales = checked_mul(rows, spec.groups(cols), "number of scales");
@@ -129,7 +129,7 @@ DataType quantize(const QuantSpec& spec, const MatrixView& w, uint8_t* codes, vo
     });
     if (stats != nullptr) {
         const FpEnvGuard fp_env;
-        fill(stats, quantizer.spec().format, w, block_stats);
+        *stats = matrix_stats(quantizer.spec().format, w, block_stats);
     }
     return quantizer.spec().format;
 }

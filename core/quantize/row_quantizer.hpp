@@ -3,6 +3,8 @@
 // rows are then independent of each other.
 #pragma once
 
+#include <vector>
+
 #include "core/common/parallel.hpp"
 #include "core/common/types.hpp"
 #include "core/quantize/kernels.hpp"
@@ -42,6 +44,10 @@ class RowQuantizer {
     const QuantKernelsOfType& kernels_;
     const FormatInfo* format_;
 };
+
+/// A matrix's statistics from those of its RowBlocks, in their order.
+QuantStats matrix_stats(DataType format, const MatrixView& w,
+                        const std::vector<RowStats>& block_stats);
 
 /// dequantize() with given kernels, for tests.
 void dequantize_with(const QuantKernels& kernels, const QuantSpec& spec, const uint8_t* codes,

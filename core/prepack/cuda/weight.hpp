@@ -40,6 +40,13 @@ struct CudaWeightView {
     const void* scales;    ///< kRow, kGroup: float; kMx: uint8_t. See above
 };
 
+/// The tag of a weight made from floats: that of the activations that go with their type, bfloat16's
+/// for bfloat16, else fp16's. Weights made from codes do not tell and have fp16's. Either kind of
+/// unit multiplies either kind of activations; only the cost differs.
+constexpr L3Tag l3_tag_for(DataType floats) noexcept {
+    return floats == DataType::kBF16 ? L3Tag::kBF16 : L3Tag::kF16;
+}
+
 class Weight final : public DeviceWeight {
   public:
     const CudaWeightView& view() const noexcept { return view_; }
@@ -73,7 +80,10 @@ class Weight final : public DeviceWeight {
                        void* scales) const;
 
   private:
-    Weight() = default;
+    Weight(const Queue& queue, const QuantSpec& spec, int64_t rows, int64_t cols, L3Tag tag);
+
+    /// Allocates the blob and writes its frame; codes and scales are still missing.
+    uint8_t* make_blob(const Queue& queue);
 
     DeviceBuffer own_;
     CudaWeightView view_{};
