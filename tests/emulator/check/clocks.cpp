@@ -78,6 +78,7 @@ std::array<std::array<uint32_t, 32>, 32>& lane_matrix(Ordering& ordering) {
 void new_tick(Warp& warp, Ordering& ordering) {
     ordering.tick = ++warp.block().cluster->tick;
     ordering.clock.seen[ordering.column] = ordering.tick;
+    warp.trace().add(Trace::kTick | ordering.tick);
 }
 
 /// `lanes` come to know `clock`. That it knows the warp itself up to a tick means that lanes of the

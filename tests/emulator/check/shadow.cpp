@@ -127,6 +127,7 @@ Conflict SharedShadow::check_readers(const Party& who, uint32_t cell, int lane) 
         result.other_pc = reads_[column]->pc[cell];
         result.other_cluster = who.cluster;
         result.other_column = column;
+        result.other_tick = tick;
         result.other_lane = static_cast<int>(word & 31);
         result.address = uint64_t{cell} << shift_;
         return result;

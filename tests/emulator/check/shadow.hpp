@@ -39,6 +39,7 @@ struct Conflict {
     uint32_t other_pc = 0;      ///< kernel number << 20 | instruction
     uint32_t other_cluster = 0;
     uint32_t other_column = 0;
+    uint32_t other_tick = 0;
     int other_lane = 0;
     uint64_t address = 0;
     explicit operator bool() const noexcept { return kind != FindingKind::kCount; }

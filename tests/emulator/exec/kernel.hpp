@@ -71,6 +71,7 @@ class Kernel {
     uint32_t parameter_bytes = 0;                    ///< of that area, per lane
     uint32_t local_bytes = 0;                        ///< of an activation, per lane
     std::vector<std::unique_ptr<OpDetail>> details;
+    std::vector<Slot> register_slots;
 };
 
 /// Where the variables of module scope lie.
@@ -105,6 +106,10 @@ std::unique_ptr<Program> lower_entry(const Linkage& linkage, const ptx::Function
 constexpr uint32_t kParameterBytes = 32768;
 /// 0 if there is no such function.
 uint64_t function_address(const ptx::Module& module, const std::string& name);
+
+/// Registers that an instruction reads and writes. What a guarded instruction writes counts as read.
+void register_effects(const ptx::Instruction& instruction, std::vector<int>* uses,
+                      std::vector<int>* touched);
 
 /// Slots for the registers of a function, from `first` on; *end = the first free slot behind.
 std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* end);

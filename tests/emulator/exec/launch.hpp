@@ -110,6 +110,8 @@ class Worker {
     uint64_t polls = 0;       ///< failed polls since then
     const bool checks;
     std::vector<Finding> findings;
+    /// What check/replay.hpp found out before: block, warp, tick, pc.
+    std::map<std::tuple<uint64_t, int, uint32_t, uint32_t>, bool> replayed;
 
     /// A sign of life.
     void progress() noexcept {

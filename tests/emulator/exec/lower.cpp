@@ -126,6 +126,7 @@ class Lowering : public LowerContext {
         const Function& function = *kernel.function;
         slots_ = assign_slots(function, kFirstRegisterSlot, &kernel.first_constant);
         kernel.slots = kernel.first_constant;
+        kernel.register_slots = slots_;
         if (!is_entry) {
             for (const Variable& variable : function.returns)
                 kernel.returns.push_back(place_parameter(variable));

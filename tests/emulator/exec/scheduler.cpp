@@ -135,6 +135,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                 continue;
             }
         }
+        if (kChecks) warp.trace_.add(pc);
         const Outcome outcome = op.execute(warp, op, lanes);
         if (outcome == Outcome::kBlocked) {
             worker_.operations += 1;
@@ -165,7 +166,6 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                 LaneMask& d = warp.taint_[op.dst];
                 if ((t | d) != 0) {
                     lanes &= group.lanes;
-                    d = (d & ~lanes) | (t & lanes);
                     if ((t & lanes) != 0) {
                         for (const Slot source : op.src)
                             if ((taint[source] & lanes) != 0) {
@@ -173,6 +173,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                                 break;
                             }
                     }
+                    d = (d & ~lanes) | (t & lanes);
                     if (op.has_guard && (taint[op.guard] & group.lanes) != 0)
                         d |= taint[op.guard] & group.lanes;
                 }
@@ -445,11 +446,13 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
             resident->frames.push_back(group.frame);
             warp.groups_.push_back(std::move(group));
             if (launch_.checks) {
+                warp.trace_.entries.resize(Trace::kLength);
                 warp.ordering_ = std::make_unique<Ordering>();
                 Ordering& ordering = *warp.ordering_;
                 ordering.column =
                     static_cast<uint32_t>(block->rank) * cluster.columns_per_block + w;
                 ordering.tick = cluster.tick + 1;
+                warp.trace_.add(Trace::kTick | ordering.tick);
                 ordering.floor = ordering.lane_floor = cluster.tick;
                 ordering.clock.seen.assign(columns, cluster.tick);
                 ordering.clock.seen[ordering.column] = ordering.tick;

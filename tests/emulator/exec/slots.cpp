@@ -79,6 +79,13 @@ int slots_of(ptx::Type type) {
 
 }  // namespace
 
+void register_effects(const ptx::Instruction& instruction, std::vector<int>* uses,
+                      std::vector<int>* touched) {
+    Effects effects = effects_of(instruction);
+    *uses = std::move(effects.uses);
+    *touched = std::move(effects.touched);
+}
+
 std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* end) {
     const auto& code = function.instructions;
     const int count = static_cast<int>(code.size());

@@ -60,11 +60,24 @@ struct Group {
     LaneMask missing = 0;   ///< lanes that gather() waits for
 };
 
+/// The latest operations of a warp, for check/replay.hpp; kept with checks on.
+struct Trace {
+    static constexpr uint32_t kLength = 2048;
+    static constexpr uint32_t kTick = 0x80000000u;  ///< | a tick of its clock that begins here
+    static constexpr uint32_t kFrameChange = 0xFFFFFFFFu;
+    std::vector<uint32_t> entries;  ///< pcs
+    uint32_t at = 0;
+
+    void add(uint32_t entry) noexcept { entries[at++ % kLength] = entry; }
+    uint32_t entry(uint32_t i) const noexcept { return entries[i % kLength]; }
+};
+
 class Warp {
   public:
     Block& block() noexcept { return *block_; }
     int index() const noexcept { return index_; }  ///< within the block
     Group& group() noexcept { return *group_; }
+    Trace& trace() noexcept { return trace_; }
     std::vector<Group>& groups() noexcept { return groups_; }
     /// Lanes that exist and have not exited, over all groups.
     LaneMask live() const noexcept { return live_; }
@@ -171,6 +184,7 @@ class Warp {
     Worker* worker_ = nullptr;
     std::vector<Group> groups_;  ///< room for 32 is reserved: references stay valid
     std::unique_ptr<Ordering> ordering_;
+    Trace trace_;
     std::array<std::unique_ptr<WarpState>, kStates> states_;
 };
 

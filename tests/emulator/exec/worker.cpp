@@ -253,6 +253,7 @@ void Warp::call(const Op& op, LaneMask lanes, int function) {
         rest.token = 0;
         groups_.push_back(std::move(rest));
     }
+    if (worker_->checks) trace_.add(Trace::kFrameChange);
     group.lanes = lanes;
     group.frame = std::move(frame);
     group.pc = 0;
@@ -289,6 +290,7 @@ void Warp::return_from(LaneMask lanes) {
         rest.token = 0;
         groups_.push_back(std::move(rest));
     }
+    if (worker_->checks) trace_.add(Trace::kFrameChange);
     group.lanes = lanes;
     group.frame = caller;
     group.pc = callee->return_pc;

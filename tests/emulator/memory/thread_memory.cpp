@@ -366,11 +366,13 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
         // It was read before; perhaps in vain.
         const Cluster& cluster = *warp.block().cluster;
         const uint32_t place = conflict.other_column % cluster.columns_per_block;
-        const uint32_t function = conflict.other_pc >> 20;
-        if (place < cluster.warps_per_block && function == 0) {
-            Warp& reader =
-                cluster.blocks[conflict.other_column / cluster.columns_per_block]->warps[place];
-            const Kernel& code = launch_.program->entry();
+        Warp* reader = nullptr;
+        if (place < cluster.warps_per_block)
+            reader = &cluster.blocks[conflict.other_column / cluster.columns_per_block]->warps[place];
+        const Kernel& code = reader != nullptr && !reader->groups().empty()
+                                 ? *reader->groups()[0].frame->code
+                                 : launch_.program->entry();
+        if (reader != nullptr && (conflict.other_pc & 0xFFFF) < code.ops.size()) {
             const ptx::Instruction& writer = warp.code().function->instructions[op.index];
             const uint32_t cause = worker_.cause(
                 conflict.kind, code, code.ops[conflict.other_pc & 0xFFFF],
@@ -378,7 +380,7 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
                     std::to_string(warp.index()) + " (line " +
                     std::to_string(writer.location.line) + ": " + writer.full_opcode() + ")",
                 launch_.program->source(writer.location));
-            if (not_used_yet(worker_, reader, conflict, cause)) return;
+            if (not_used_yet(worker_, *reader, conflict, cause)) return;
         }
     }
     std::string message;
@@ -811,6 +813,12 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
     const Pattern pattern = this->pattern(access, first);
     const int lanes = __builtin_popcount(access.lanes);
     if (access.count) count_shared(access, pattern, true);
+    // What was never written may pass through shared memory unused; a race is told right here.
+    if (suspicious != 0 && checks_ &&
+        worker_.cause(warp.cause()).kind != FindingKind::kUninitialized) {
+        warp.report_cause(op, suspicious, "the value stored was");
+        suspicious = 0;
+    }
     const auto over_copy = [&](Block& block, uint32_t at, uint32_t span, LaneMask who) {
         if (block.shadow->unfinished_bytes != 0 && bits_any(block.shadow->unfinished(), at, span))
             warp.report(op, who, FindingKind::kUnfinishedCopy,
