@@ -41,6 +41,14 @@ Outcome run_mov_predicate(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
+/// From a special register that holds 0 or 1.
+Outcome run_mov_flag(Warp& warp, const Op& op, LaneMask lanes) {
+    alignas(32) uint32_t flags[kWarpLanes];
+    std::copy_n(warp.u32(op.src[0]), kWarpLanes, flags);
+    set_predicate(warp, op.dst, lanes, gather_flags(flags));
+    return Outcome::kNext;
+}
+
 /// {a, b, ...} to one value, the first element lowest.
 template <int total, int element>
 Outcome run_pack(Warp& warp, const Op& op, LaneMask lanes) {
@@ -200,6 +208,11 @@ void lower_mov(const ptx::Instruction& instruction, LowerContext& context, Op& o
         reader.operand(1).kind == Operand::Kind::kVector)
         return lower_mov_vector(reader, type);
     reader.destination(type);
+    if (type == Type::kPred && reader.operand(1).kind == Operand::Kind::kSpecial) {
+        op.src[0] = context.source(reader.operand(1), Type::kU32);
+        op.execute = run_mov_flag;
+        return;
+    }
     if (type == Type::kPred) {
         bool negated = false;
         op.src[0] = reader.predicate(reader.operand(1), &negated);
