@@ -78,9 +78,11 @@ bool not_used_yet(Worker& worker, Warp& reader, const Conflict& conflict, uint32
         if (!hit.empty()) {
             // A guarded write counts its own target as read: that alone is no use.
             const bool only_target =
-                std::all_of(hit.begin(), hit.end(), [&](int r) {
-                    return std::find(touched.begin(), touched.end(), r) != touched.end();
-                }) &&
+                std::all_of(hit.begin(), hit.end(),
+                            [&](int r) {
+                                return std::find(touched.begin(), touched.end(), r) !=
+                                       touched.end();
+                            }) &&
                 instruction.guard >= 0;
             if (!only_target && (consumes(instruction) || addressed_by(instruction, hit)))
                 return false;
@@ -89,7 +91,8 @@ bool not_used_yet(Worker& worker, Warp& reader, const Conflict& conflict, uint32
             slots_of(touched, [&](Slot slot) { tainted[slot] = false; });
         }
     }
-    for (Slot slot = frame != nullptr ? kFirstRegisterSlot : code.first_constant; slot < code.first_constant; ++slot) {
+    for (Slot slot = frame != nullptr ? kFirstRegisterSlot : code.first_constant;
+         slot < code.first_constant; ++slot) {
         if (!tainted[slot]) continue;
         frame->taint[slot] |= reader.live();
         frame->causes[slot] = cause;

@@ -140,7 +140,8 @@ $end:
     xor.b32 %r4, %r3, 64;
 )";
     expect_clean(half);
-    expect_found(FindingKind::kLaneRace, half + "ld.shared.u32 %r5, [%r4];\nst.global.u32 [%d3], %r5;");
+    expect_found(FindingKind::kLaneRace,
+                 half + "ld.shared.u32 %r5, [%r4];\nst.global.u32 [%d3], %r5;");
     // Lanes of one store to one place.
     expect_found(FindingKind::kLaneRace, "st.shared.u32 [%r1], %t;", {1, 32});
     expect_clean("st.shared.u32 [%r1], 7;", {1, 32});
@@ -305,7 +306,8 @@ $end:
 )";
     const Shape shape{5, 64};
     expect_clean(right, shape);
-    expect_found(FindingKind::kGlobalRace, without(right, "bar.sync 0;   // all have stored"), shape);
+    expect_found(FindingKind::kGlobalRace, without(right, "bar.sync 0;   // all have stored"),
+                 shape);
     expect_found(FindingKind::kGlobalRace, without(right, "fence.acq_rel.gpu;   // before"), shape);
     expect_found(FindingKind::kGlobalRace, without(right, "fence.acq_rel.gpu;   // after"), shape);
 }
@@ -360,18 +362,21 @@ TEST(Detectors, ElementsWrittenTwice) {
     expect_clean(body("64"), shape);
     for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
         const auto report = run(body("63"), shape, seed);
-        EXPECT_TRUE(has(report, FindingKind::kDoubleWrite) || has(report, FindingKind::kGlobalRace));
+        EXPECT_TRUE(has(report, FindingKind::kDoubleWrite) ||
+                    has(report, FindingKind::kGlobalRace));
     }
     // By one thread, in order: no race, but written twice.
-    expect_found(FindingKind::kDoubleWrite, "st.global.u32 [%d3], 1;\nst.global.u32 [%d3], 2;", shape);
+    expect_found(FindingKind::kDoubleWrite, "st.global.u32 [%d3], 1;\nst.global.u32 [%d3], 2;",
+                 shape);
     Shape lenient{2, 64};
     lenient.blocks = 1;
     expect_clean("st.global.u32 [%d3], 1;\nst.global.u32 [%d3], 2;", lenient);
 }
 
 TEST(Detectors, FindingsAreTheSameForASeed) {
-    const std::string wrong = "st.shared.u32 [%r1], %t;\nld.shared.u32 %r4, [%r1+4];\n"
-                              "st.global.u32 [%d3], %r4;";
+    const std::string wrong =
+        "st.shared.u32 [%r1], %t;\nld.shared.u32 %r4, [%r1+4];\n"
+        "st.global.u32 [%d3], %r4;";
     const std::string first = list(run(wrong, {3, 96}, 5));
     EXPECT_FALSE(first.empty());
     EXPECT_EQ(list(run(wrong, {3, 96}, 5)), first);
