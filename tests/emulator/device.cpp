@@ -84,7 +84,8 @@ struct LoadedModule {
 
 struct Device::State {
     explicit State(const Options& o)
-        : options(o), arena(std::make_shared<Arena>(o.memory_bytes)),
+        : options(o),
+          arena(std::make_shared<Arena>(o.memory_bytes)),
           shadow(arena->base(), arena->reserved()) {}
     Options options;
     std::shared_ptr<Arena> arena;
@@ -97,9 +98,15 @@ struct Device::State {
 Device::Device(const Options& options) : state_(std::make_unique<State>(options)) {}
 Device::~Device() = default;
 
-const Options& Device::options() const noexcept { return state_->options; }
-void Device::set_seed(uint64_t seed) { state_->options.seed = seed; }
-void Device::set_checks(bool checks) { state_->options.checks = checks; }
+const Options& Device::options() const noexcept {
+    return state_->options;
+}
+void Device::set_seed(uint64_t seed) {
+    state_->options.seed = seed;
+}
+void Device::set_checks(bool checks) {
+    state_->options.checks = checks;
+}
 
 // --- modules ---------------------------------------------------------------------------------------
 
@@ -120,9 +127,11 @@ std::shared_ptr<LoadedModule> Device::load(std::string_view text) {
         return address;
     };
     std::vector<const ptx::Variable*> variables;
-    for (const ptx::Variable& variable : parsed->variables) variables.push_back(&variable);
+    for (const ptx::Variable& variable : parsed->variables)
+        variables.push_back(&variable);
     for (const ptx::Function& function : parsed->functions)
-        for (const ptx::Variable& variable : function.locals) variables.push_back(&variable);
+        for (const ptx::Variable& variable : function.locals)
+            variables.push_back(&variable);
     for (const ptx::Variable* variable : variables) {
         const bool constant = variable->space == ptx::Space::kConst;
         if (variable->space != ptx::Space::kGlobal && !constant) continue;
@@ -210,7 +219,9 @@ FunctionFacts facts(const LoadedFunction& loaded) {
 
 // --- memory ----------------------------------------------------------------------------------------
 
-uint64_t Device::allocate(uint64_t bytes) { return state_->arena->allocate(bytes); }
+uint64_t Device::allocate(uint64_t bytes) {
+    return state_->arena->allocate(bytes);
+}
 
 bool Device::free(uint64_t address) {
     bool intact = true;
@@ -326,7 +337,8 @@ std::string refuse(const LoadedFunction& loaded, Launch& launch, size_t paramete
     launch.threads_per_block = static_cast<uint32_t>(threads);
     launch.warps_per_block = (launch.threads_per_block + 31) / 32;
     launch.blocks = uint64_t{config.grid[0]} * config.grid[1] * config.grid[2];
-    uint32_t resident = std::min(32u, threads_per_multiprocessor(arch) / (launch.warps_per_block * 32));
+    uint32_t resident =
+        std::min(32u, threads_per_multiprocessor(arch) / (launch.warps_per_block * 32));
     resident = std::min(resident, limits.per_multiprocessor / (launch.shared_bytes + 1024));
     launch.blocks_per_multiprocessor = std::max(1u, resident);
     return "";
@@ -386,8 +398,8 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
                       ? 1
                       : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     }
-    threads = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(threads),
-                                                  std::max<uint64_t>(1, clusters / kClustersPerThread)));
+    threads = static_cast<int>(std::min<uint64_t>(
+        static_cast<uint64_t>(threads), std::max<uint64_t>(1, clusters / kClustersPerThread)));
     threads = std::max(1, std::min(threads, options.multiprocessors));
     launch.parallel = threads > 1;
     state.shadow.new_launch();

@@ -78,6 +78,7 @@ std::array<std::array<uint32_t, 32>, 32>& lane_matrix(Ordering& ordering) {
 void new_tick(Warp& warp, Ordering& ordering) {
     ordering.tick = ++warp.block().cluster->tick;
     ordering.clock.seen[ordering.column] = ordering.tick;
+    warp.trace().add(Trace::kTick | ordering.tick);
 }
 
 /// `lanes` come to know `clock`. That it knows the warp itself up to a tick means that lanes of the
@@ -115,9 +116,9 @@ void Clock::join(const Clock& other) {
 
 bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick) noexcept {
     if (world == nullptr) return false;
-    const auto found = std::lower_bound(
-        world->clusters.begin(), world->clusters.end(), cluster,
-        [](const auto& entry, uint32_t wanted) { return entry.first < wanted; });
+    const auto found =
+        std::lower_bound(world->clusters.begin(), world->clusters.end(), cluster,
+                         [](const auto& entry, uint32_t wanted) { return entry.first < wanted; });
     return found != world->clusters.end() && found->first == cluster &&
            (*found->second)[column] >= tick;
 }
@@ -175,8 +176,8 @@ Moment begin_async(Warp& warp, Engine engine) {
     if (warp.ordering() == nullptr) return {};
     Cluster& cluster = *warp.block().cluster;
     const uint32_t warps = cluster.warps_per_block;
-    const uint32_t place = warps * (engine == Engine::kBulkStore ? 1 : 2) +
-                           static_cast<uint32_t>(warp.index());
+    const uint32_t place =
+        warps * (engine == Engine::kBulkStore ? 1 : 2) + static_cast<uint32_t>(warp.index());
     return {static_cast<uint32_t>(warp.block().rank) * cluster.columns_per_block + place,
             ++cluster.tick};
 }
@@ -197,8 +198,9 @@ Moment land_async(Warp& warp, Block& block, uint32_t mbarrier, Clock& clock) {
     Cluster& cluster = *block.cluster;
     auto found = block.landing_columns.find(mbarrier);
     if (found == block.landing_columns.end()) {
-        const uint32_t place = 3 * cluster.warps_per_block +
-                               static_cast<uint32_t>(block.landing_columns.size()) % kLandingColumns;
+        const uint32_t place =
+            3 * cluster.warps_per_block +
+            static_cast<uint32_t>(block.landing_columns.size()) % kLandingColumns;
         found = block.landing_columns
                     .emplace(mbarrier,
                              static_cast<uint32_t>(block.rank) * cluster.columns_per_block + place)
@@ -268,9 +270,8 @@ void strong_read(Warp& warp, LaneMask lanes, const SyncVariable& variable, int r
         } else {
             join_world(target.world,
                        as_world(released.clock.world, released.clock.seen, released.cluster));
-            join_world(target.proxied_world,
-                       as_world(released.clock.proxied_world, released.clock.proxied,
-                                released.cluster));
+            join_world(target.proxied_world, as_world(released.clock.proxied_world,
+                                                      released.clock.proxied, released.cluster));
         }
     }
 }

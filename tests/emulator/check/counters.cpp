@@ -32,9 +32,9 @@ void Counters::add(const Counters& other) {
     max_async_bytes_in_flight =
         std::max(max_async_bytes_in_flight, other.max_async_bytes_in_flight);
     for (const Traffic& theirs : other.traffic) {
-        const auto at = std::lower_bound(
-            traffic.begin(), traffic.end(), theirs.base,
-            [](const Traffic& mine, uint64_t base) { return mine.base < base; });
+        const auto at =
+            std::lower_bound(traffic.begin(), traffic.end(), theirs.base,
+                             [](const Traffic& mine, uint64_t base) { return mine.base < base; });
         if (at != traffic.end() && at->base == theirs.base) {
             at->loaded += theirs.loaded;
             at->stored += theirs.stored;

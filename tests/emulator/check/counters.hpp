@@ -16,7 +16,8 @@ struct Counters {
     uint64_t shared_requests = 0;    ///< warp-level shared accesses
     uint64_t shared_wavefronts = 0;  ///< cycles the shared memory needs for them
     uint64_t shared_ideal = 0;       ///< wavefronts without bank conflicts
-    uint64_t shared_load_conflicts = 0, shared_store_conflicts = 0;  ///< wavefronts beyond the ideal
+    uint64_t shared_load_conflicts = 0,
+             shared_store_conflicts = 0;  ///< wavefronts beyond the ideal
 
     uint64_t global_load_requests = 0, global_store_requests = 0;
     uint64_t global_load_sectors = 0, global_store_sectors = 0;  ///< of 32 bytes
@@ -25,11 +26,11 @@ struct Counters {
     uint64_t bulk_load_bytes = 0, bulk_store_bytes = 0;  ///< cp.async.bulk, tensor copies
     uint64_t async_load_bytes = 0;                       ///< cp.async
 
-    uint64_t mma_operations = 0;    ///< warp-level mma.sync
-    uint64_t wgmma_operations = 0;  ///< warpgroup-level
-    uint64_t multiply_adds = 0;     ///< scalar multiply-adds inside both
-    uint64_t barrier_waits = 0;     ///< warps that had to wait at a barrier
-    uint64_t spin_retries = 0;      ///< failed try_wait, failed compare-and-swap
+    uint64_t mma_operations = 0;             ///< warp-level mma.sync
+    uint64_t wgmma_operations = 0;           ///< warpgroup-level
+    uint64_t multiply_adds = 0;              ///< scalar multiply-adds inside both
+    uint64_t barrier_waits = 0;              ///< warps that had to wait at a barrier
+    uint64_t spin_retries = 0;               ///< failed try_wait, failed compare-and-swap
     uint64_t max_async_bytes_in_flight = 0;  ///< per block: issued, not yet waited for
 
     /// Bytes moved by allocation (any instruction; what the lanes asked for), in order of address.

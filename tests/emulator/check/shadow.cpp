@@ -27,7 +27,10 @@ uint8_t flags_of(const Party& who) {
 }  // namespace
 
 SharedShadow::SharedShadow(uint32_t bytes, uint32_t granule)
-    : bytes_(bytes), shift_(granule == 1 ? 0 : granule == 2 ? 1 : 2) {
+    : bytes_(bytes),
+      shift_(granule == 1   ? 0
+             : granule == 2 ? 1
+                            : 2) {
     cells_ = (bytes >> shift_) + 1;
     write_tick_.resize(cells_);
     write_by_.resize(cells_);
@@ -106,8 +109,9 @@ Conflict SharedShadow::check_readers(const Party& who, uint32_t cell, int lane) 
         FindingKind kind = FindingKind::kCount;
         if (strong_pair) continue;
         if (column == ordering.column && !who.async_proxy) {
-            const bool other_lane = (word & kSeveralLanes) != 0 ||
-                                    !ordering.lanes_ordered(lane, static_cast<int>(word & 31), tick);
+            const bool other_lane =
+                (word & kSeveralLanes) != 0 ||
+                !ordering.lanes_ordered(lane, static_cast<int>(word & 31), tick);
             if (other_lane && tick > ordering.lane_floor) {
                 kind = FindingKind::kLaneRace;
                 // Several lanes have read it: ordered if this lane knows all the others that far.
@@ -127,6 +131,7 @@ Conflict SharedShadow::check_readers(const Party& who, uint32_t cell, int lane) 
         result.other_pc = reads_[column]->pc[cell];
         result.other_cluster = who.cluster;
         result.other_column = column;
+        result.other_tick = tick;
         result.other_lane = static_cast<int>(word & 31);
         result.address = uint64_t{cell} << shift_;
         return result;
@@ -213,7 +218,8 @@ Conflict SharedShadow::write(const Party& who, uint32_t offset, uint32_t bytes, 
                 recent |= static_cast<uint32_t>(words[i] > limit);
         }
         for (uint32_t i = 0; i < count && recent != 0 && !result; ++i)
-            result = check_readers(who, first + i, lanes.first + static_cast<int>(i >> lanes.shift));
+            result =
+                check_readers(who, first + i, lanes.first + static_cast<int>(i >> lanes.shift));
     }
     set_writer(who, offset, bytes, lanes);
     return result;
@@ -224,8 +230,8 @@ void SharedShadow::set_writer(const Party& who, uint32_t offset, uint32_t bytes,
     const uint32_t count = ((offset + bytes - 1) >> shift_) - first + 1;
     const bool generic = who.column - who.first_column < who.warps;
     const uint32_t tick = who.tick | (generic ? 0 : kForeign);
-    const uint32_t by = who.column << 8 | (who.strong ? 0 : kWeakWrite) |
-                        (who.async_proxy ? kAsyncWrite : 0);
+    const uint32_t by =
+        who.column << 8 | (who.strong ? 0 : kWeakWrite) | (who.async_proxy ? kAsyncWrite : 0);
     std::fill_n(write_tick_.data() + first, count, tick);
     std::fill_n(write_pc_.data() + first, count, who.pc);
     uint32_t* bys = write_by_.data() + first;

@@ -36,9 +36,10 @@ struct Conflict {
     FindingKind kind = FindingKind::kCount;  ///< kCount: none
     bool other_writes = false;
     bool other_async = false;
-    uint32_t other_pc = 0;      ///< kernel number << 20 | instruction
+    uint32_t other_pc = 0;  ///< kernel number << 20 | instruction
     uint32_t other_cluster = 0;
     uint32_t other_column = 0;
+    uint32_t other_tick = 0;
     int other_lane = 0;
     uint64_t address = 0;
     explicit operator bool() const noexcept { return kind != FindingKind::kCount; }
@@ -47,13 +48,13 @@ struct Conflict {
 /// Who makes an access.
 struct Party {
     Ordering* ordering;
-    uint32_t cluster;      ///< number
-    uint32_t first_column; ///< of its block's warps
-    uint32_t warps;        ///< of its block
-    uint32_t column, tick; ///< of the access: the warp's own, or an engine's
+    uint32_t cluster;       ///< number
+    uint32_t first_column;  ///< of its block's warps
+    uint32_t warps;         ///< of its block
+    uint32_t column, tick;  ///< of the access: the warp's own, or an engine's
     uint32_t pc;
     bool strong = false;
-    uint8_t reach = 0;     ///< of a strong access: 0 block, 1 cluster, 2 device
+    uint8_t reach = 0;  ///< of a strong access: 0 block, 1 cluster, 2 device
     bool async_proxy = false;
     bool noncoherent = false;
 };

@@ -33,8 +33,8 @@ struct Mbarrier {
     int64_t transactions = 0;  ///< bytes still to come; may be negative for a while
     uint64_t phase = 0;
     Clock clock, finished_clock;
-    int initialized_by = 0;     ///< warp
-    bool init_fenced = false;   ///< by fence.mbarrier_init: the async proxy knows of it
+    int initialized_by = 0;    ///< warp
+    bool init_fenced = false;  ///< by fence.mbarrier_init: the async proxy knows of it
     /// Copies that complete on it and have not landed: they land, in random order, when the barrier
     /// is polled (as late as the program may rely on it) by `poller`.
     std::vector<std::function<void(Warp& poller)>> in_flight;
@@ -48,8 +48,8 @@ class Block {
     std::array<int, 3> index{};  ///< %ctaid
     int rank = 0;                ///< %cluster_ctarank
     Cluster* cluster = nullptr;
-    uint8_t* shared = nullptr;   ///< shared + offset, offset from kSharedFirst on
-    uint32_t shared_end = 0;     ///< first invalid offset
+    uint8_t* shared = nullptr;  ///< shared + offset, offset from kSharedFirst on
+    uint32_t shared_end = 0;    ///< first invalid offset
     std::vector<Warp> warps;
     std::array<NamedBarrier, 16> barriers;
     std::map<uint32_t, Mbarrier> mbarriers;  ///< by shared offset
@@ -59,9 +59,10 @@ class Block {
     int threads = 0;       ///< that the launch gave it
     int live_threads = 0;  ///< that have not exited
     uint32_t smid = 0;
-    uint64_t number = 0;   ///< linear index in the grid
+    uint64_t number = 0;                           ///< linear index in the grid
     std::map<uint32_t, uint32_t> landing_columns;  ///< by mbarrier, of its cluster's clocks
-    std::map<uint32_t, SyncVariable> sync_variables;  ///< by offset: flags and locks in shared memory
+    std::map<uint32_t, SyncVariable>
+        sync_variables;              ///< by offset: flags and locks in shared memory
     SharedShadow* shadow = nullptr;  ///< what the detectors know of its shared memory; null: off
 
     /// Ends the phase of a barrier of this block: generation, clocks, result.

@@ -27,15 +27,47 @@ constexpr uint64_t kFunctionWindow = 0x0000'3000'0000'0000;
 
 /// What is constant for a thread, or for an activation of a function, but not for a kernel.
 enum class Special : uint8_t {
-    kTidX, kTidY, kTidZ, kNtidX, kNtidY, kNtidZ,
-    kCtaidX, kCtaidY, kCtaidZ, kNctaidX, kNctaidY, kNctaidZ,
-    kLaneid, kWarpid, kNwarpid, kSmid, kNsmid, kGridid,
-    kLanemaskEq, kLanemaskLe, kLanemaskLt, kLanemaskGe, kLanemaskGt,
-    kClusteridX, kClusteridY, kClusteridZ, kNclusteridX, kNclusteridY, kNclusteridZ,
-    kClusterCtaidX, kClusterCtaidY, kClusterCtaidZ,
-    kClusterNctaidX, kClusterNctaidY, kClusterNctaidZ,
-    kClusterCtarank, kClusterNctarank, kIsExplicitCluster,
-    kDynamicSharedBytes, kTotalSharedBytes, kReservedSharedBytes,
+    kTidX,
+    kTidY,
+    kTidZ,
+    kNtidX,
+    kNtidY,
+    kNtidZ,
+    kCtaidX,
+    kCtaidY,
+    kCtaidZ,
+    kNctaidX,
+    kNctaidY,
+    kNctaidZ,
+    kLaneid,
+    kWarpid,
+    kNwarpid,
+    kSmid,
+    kNsmid,
+    kGridid,
+    kLanemaskEq,
+    kLanemaskLe,
+    kLanemaskLt,
+    kLanemaskGe,
+    kLanemaskGt,
+    kClusteridX,
+    kClusteridY,
+    kClusteridZ,
+    kNclusteridX,
+    kNclusteridY,
+    kNclusteridZ,
+    kClusterCtaidX,
+    kClusterCtaidY,
+    kClusterCtaidZ,
+    kClusterNctaidX,
+    kClusterNctaidY,
+    kClusterNctaidZ,
+    kClusterCtarank,
+    kClusterNctarank,
+    kIsExplicitCluster,
+    kDynamicSharedBytes,
+    kTotalSharedBytes,
+    kReservedSharedBytes,
     kZero,
     kSharedBase,  ///< rank << 24, the addend is the variable's offset
     kLocalBase,   ///< of the activation, the addend is the variable's offset
@@ -64,13 +96,14 @@ class Kernel {
     int number = 0;  ///< in its Program
     std::vector<Op> ops;
     uint32_t slots = 0;
-    Slot first_constant = 0;             ///< slots from here on hold constants
-    std::vector<uint8_t> constants;      ///< their image; specials are filled in by who makes a frame
+    Slot first_constant = 0;         ///< slots from here on hold constants
+    std::vector<uint8_t> constants;  ///< their image; specials are filled in by who makes a frame
     std::vector<ThreadConstant> specials;
     std::vector<ParameterPlace> arguments, returns;  ///< in the frame's parameter area (no entry)
     uint32_t parameter_bytes = 0;                    ///< of that area, per lane
     uint32_t local_bytes = 0;                        ///< of an activation, per lane
     std::vector<std::unique_ptr<OpDetail>> details;
+    std::vector<Slot> register_slots;
 };
 
 /// Where the variables of module scope lie.
@@ -84,13 +117,13 @@ struct Program {
     const ptx::Module* module = nullptr;
     std::vector<std::unique_ptr<Kernel>> functions;  ///< [0] is the entry
     std::map<std::string, int> numbers;
-    std::map<int, int> by_module_index;  ///< number of a function by its index in the module
+    std::map<int, int> by_module_index;      ///< number of a function by its index in the module
     std::vector<ParameterPlace> parameters;  ///< of the entry
     uint32_t parameter_bytes = 0;
-    uint64_t parameter_address = 0;   ///< where launches put them
-    uint32_t static_shared = 0;       ///< bytes from kSharedFirst on
-    uint32_t dynamic_shared_at = 0;   ///< offset of dynamic shared memory from kSharedFirst
-    uint32_t shared_granule = 4;      ///< bytes of the smallest access to shared memory, at most 4
+    uint64_t parameter_address = 0;  ///< where launches put them
+    uint32_t static_shared = 0;      ///< bytes from kSharedFirst on
+    uint32_t dynamic_shared_at = 0;  ///< offset of dynamic shared memory from kSharedFirst
+    uint32_t shared_granule = 4;     ///< bytes of the smallest access to shared memory, at most 4
     bool talks_between_blocks = false;  ///< atomics, fences or strong accesses of global memory
     bool uses_async = false;
     std::string source(const ptx::Location& location) const;  ///< "file:line", "" if unknown
@@ -105,6 +138,10 @@ std::unique_ptr<Program> lower_entry(const Linkage& linkage, const ptx::Function
 constexpr uint32_t kParameterBytes = 32768;
 /// 0 if there is no such function.
 uint64_t function_address(const ptx::Module& module, const std::string& name);
+
+/// Registers that an instruction reads and writes. What a guarded instruction writes counts as read.
+void register_effects(const ptx::Instruction& instruction, std::vector<int>* uses,
+                      std::vector<int>* touched);
 
 /// Slots for the registers of a function, from `first` on; *end = the first free slot behind.
 std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* end);

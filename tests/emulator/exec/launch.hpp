@@ -73,8 +73,8 @@ struct Launch {
 /// Where a suspicious value came from.
 struct Cause {
     FindingKind kind = FindingKind::kUninitialized;
-    std::string text;          ///< "loaded from 0x7f.. where nothing was ever written"
-    const Op* op = nullptr;    ///< the load; nullptr: a register that was never written
+    std::string text;        ///< "loaded from 0x7f.. where nothing was ever written"
+    const Op* op = nullptr;  ///< the load; nullptr: a register that was never written
     const Kernel* code = nullptr;
     std::string other_source;
 };
@@ -107,9 +107,11 @@ class Worker {
     uint64_t operations = 0;  ///< warp operations so far: the clock
     /// Operations at the last sign of life (a store, an arrival, an exit), for livelock.
     uint64_t progress_at = 0;
-    uint64_t polls = 0;       ///< failed polls since then
+    uint64_t polls = 0;  ///< failed polls since then
     const bool checks;
     std::vector<Finding> findings;
+    /// What check/replay.hpp found out before: block, warp, tick, pc.
+    std::map<std::tuple<uint64_t, int, uint32_t, uint32_t>, bool> replayed;
 
     /// A sign of life.
     void progress() noexcept {

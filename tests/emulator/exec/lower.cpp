@@ -18,7 +18,9 @@ using ptx::Space;
 using ptx::Type;
 using ptx::Variable;
 
-uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
+uint64_t align_up(uint64_t value, uint64_t to) {
+    return (value + to - 1) / to * to;
+}
 
 const std::unordered_map<std::string, Special>& specials_by_name() {
     static const std::unordered_map<std::string, Special> names = {
@@ -126,6 +128,7 @@ class Lowering : public LowerContext {
         const Function& function = *kernel.function;
         slots_ = assign_slots(function, kFirstRegisterSlot, &kernel.first_constant);
         kernel.slots = kernel.first_constant;
+        kernel.register_slots = slots_;
         if (!is_entry) {
             for (const Variable& variable : function.returns)
                 kernel.returns.push_back(place_parameter(variable));
@@ -318,7 +321,8 @@ class Lowering : public LowerContext {
     }
 
     ParameterPlace place_parameter(const Variable& variable) {
-        kernel_.parameter_bytes = align_up(kernel_.parameter_bytes, std::max<int64_t>(variable.align, 4));
+        kernel_.parameter_bytes =
+            align_up(kernel_.parameter_bytes, std::max<int64_t>(variable.align, 4));
         const ParameterPlace place{kernel_.parameter_bytes, static_cast<uint32_t>(variable.bytes)};
         parameters_[variable.name] = place;
         kernel_.parameter_bytes += variable.bytes;
@@ -528,8 +532,8 @@ void look_over(const Function& function, Program& program) {
     for (const Instruction& i : function.instructions) {
         const auto begins = [&](const char* prefix) { return i.opcode == prefix; };
         bool shared = i.has("shared") || i.has("shared::cta") || i.has("shared::cluster");
-        const bool generic = !shared && !i.has("global") && !i.has("local") && !i.has("param") &&
-                             !i.has("const");
+        const bool generic =
+            !shared && !i.has("global") && !i.has("local") && !i.has("param") && !i.has("const");
         if (begins("ld") || begins("st") || begins("atom") || begins("red")) {
             if (shared || generic) {
                 const uint32_t bytes = access_bytes(i);

@@ -28,8 +28,8 @@ using LaneMask = uint32_t;
 using Slot = uint32_t;
 constexpr int kWarpLanes = 32;
 constexpr LaneMask kAllLanes = 0xFFFFFFFFu;
-constexpr Slot kZeroSlot = 0;   // 4 slots wide
-constexpr Slot kSinkSlot = 4;   // 4 slots wide
+constexpr Slot kZeroSlot = 0;  // 4 slots wide
+constexpr Slot kSinkSlot = 4;  // 4 slots wide
 constexpr Slot kFirstFreeSlot = 8;
 
 class Warp;
@@ -48,22 +48,28 @@ using Execute = Outcome (*)(Warp& warp, const Op& op, LaneMask lanes);
 
 /// Kinds of instructions that the counters tell apart.
 enum class OpKind : uint8_t {
-    kInteger,   ///< add, mad, setp, min, ...
-    kLogic,     ///< and, or, xor, lop3, shl, shf, prmt, bfe, ...
-    kFloat,     ///< f32 arithmetic
+    kInteger,  ///< add, mad, setp, min, ...
+    kLogic,    ///< and, or, xor, lop3, shl, shf, prmt, bfe, ...
+    kFloat,    ///< f32 arithmetic
     kDouble,
-    kHalf,      ///< f16, bf16 and packed arithmetic
+    kHalf,  ///< f16, bf16 and packed arithmetic
     kConvert,
     kMove,
     kControl,
-    kLoadGlobal, kStoreGlobal, kLoadShared, kStoreShared, kLoadLocal, kStoreLocal, kLoadParam,
+    kLoadGlobal,
+    kStoreGlobal,
+    kLoadShared,
+    kStoreShared,
+    kLoadLocal,
+    kStoreLocal,
+    kLoadParam,
     kAtomic,
     kMatrixLoad,  ///< ldmatrix, stmatrix
     kMma,
     kWgmma,
-    kAsyncCopy,   ///< cp.async, cp.async.bulk
-    kBarrier,     ///< bar, mbarrier, fences, waits
-    kWarp,        ///< shfl, vote, match, redux, elect
+    kAsyncCopy,  ///< cp.async, cp.async.bulk
+    kBarrier,    ///< bar, mbarrier, fences, waits
+    kWarp,       ///< shfl, vote, match, redux, elect
     kOther,
     kCount
 };
@@ -89,10 +95,10 @@ struct Op {
     bool has_guard = false;
     uint8_t flags = 0;
     OpKind kind = OpKind::kOther;
-    uint8_t width = 0;    ///< free for the executor: bytes of an element
-    uint32_t mode = 0;    ///< free for the executor
-    int64_t imm = 0;      ///< free for the executor: offsets, branch targets
-    uint32_t index = 0;   ///< this operation's pc = index of its ptx::Instruction
+    uint8_t width = 0;   ///< free for the executor: bytes of an element
+    uint32_t mode = 0;   ///< free for the executor
+    int64_t imm = 0;     ///< free for the executor: offsets, branch targets
+    uint32_t index = 0;  ///< this operation's pc = index of its ptx::Instruction
 };
 
 /// What a lowering function may ask for while it turns one instruction into an Op.
@@ -149,7 +155,8 @@ class LowerContext {
 
 /// Fills `op` (all fields but guard, has_guard and index, which are set already). Every modifier must
 /// be understood or refused with context.fail(): an unknown one silently ignored is a wrong answer.
-using Lower = std::function<void(const ptx::Instruction& instruction, LowerContext& context, Op& op)>;
+using Lower =
+    std::function<void(const ptx::Instruction& instruction, LowerContext& context, Op& op)>;
 
 /// opcode -> Lower. Names of two words where the second decides: "mma", "wgmma.mma_async",
 /// "cp.async", "cp.async.bulk", "mbarrier.try_wait"; the longest registered prefix of
@@ -169,19 +176,19 @@ class Registry {
 };
 
 // One of these per file of isa/.
-void register_integer(Registry& registry);     // add sub mul mad mul24 sad div rem abs neg min max ...
-void register_logic(Registry& registry);       // and or xor not lop3 shl shr shf prmt bfe bfi bfind ...
-void register_compare(Registry& registry);     // setp set selp slct
-void register_float(Registry& registry);       // f32, f64: add sub mul fma div rcp sqrt ex2 lg2 sin ...
-void register_half(Registry& registry);        // f16, f16x2, bf16, bf16x2
-void register_convert(Registry& registry);     // cvt cvta cvt.pack mov (incl. pack/unpack vectors)
-void register_warp(Registry& registry);        // shfl vote match redux activemask elect
-void register_control(Registry& registry);     // bra brx call ret exit trap brkpt nanosleep
-void register_memory(Registry& registry);      // ld st ldu prefetch isspacep createpolicy discard
-void register_atomic(Registry& registry);      // atom red (every scope, order, vector forms) cas exch
-void register_barrier(Registry& registry);     // bar barrier bar.warp fence membar griddepcontrol
-void register_matrix(Registry& registry);      // ldmatrix stmatrix movmatrix mma.sync
-void register_wgmma(Registry& registry);       // wgmma.*
+void register_integer(Registry& registry);  // add sub mul mad mul24 sad div rem abs neg min max ...
+void register_logic(Registry& registry);  // and or xor not lop3 shl shr shf prmt bfe bfi bfind ...
+void register_compare(Registry& registry);  // setp set selp slct
+void register_float(Registry& registry);  // f32, f64: add sub mul fma div rcp sqrt ex2 lg2 sin ...
+void register_half(Registry& registry);   // f16, f16x2, bf16, bf16x2
+void register_convert(Registry& registry);  // cvt cvta cvt.pack mov (incl. pack/unpack vectors)
+void register_warp(Registry& registry);     // shfl vote match redux activemask elect
+void register_control(Registry& registry);  // bra brx call ret exit trap brkpt nanosleep
+void register_memory(Registry& registry);   // ld st ldu prefetch isspacep createpolicy discard
+void register_atomic(Registry& registry);   // atom red (every scope, order, vector forms) cas exch
+void register_barrier(Registry& registry);  // bar barrier bar.warp fence membar griddepcontrol
+void register_matrix(Registry& registry);   // ldmatrix stmatrix movmatrix mma.sync
+void register_wgmma(Registry& registry);    // wgmma.*
 void register_async_copy(Registry& registry);  // cp.async.* (non-bulk)
 void register_bulk_copy(Registry& registry);   // cp.async.bulk.*, cp.reduce.async.bulk, tensor maps
 void register_mbarrier(Registry& registry);    // mbarrier.*

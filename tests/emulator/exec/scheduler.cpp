@@ -36,8 +36,10 @@ bool decides(OpKind kind) {
         case OpKind::kAtomic:
         case OpKind::kBarrier:
         case OpKind::kAsyncCopy:
-        case OpKind::kWgmma: return true;
-        default: return false;
+        case OpKind::kWgmma:
+            return true;
+        default:
+            return false;
     }
 }
 
@@ -100,7 +102,8 @@ void Scheduler::check_guard(Warp& warp, const Op& op, LaneMask group) {
     const LaneMask suspicious = warp.taint_[op.guard] & group;
     if (decides(op.kind)) {
         warp.report_taint(op, op.guard, suspicious,
-                          op.kind == OpKind::kControl ? "a branch depends on a value" : "a guard depends on a value");
+                          op.kind == OpKind::kControl ? "a branch depends on a value"
+                                                      : "a guard depends on a value");
         return;
     }
     warp.taint_[op.dst] |= suspicious;
@@ -122,7 +125,8 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
         const Op& op = ops[pc];
         LaneMask lanes = group.lanes;
         if (op.has_guard) {
-            LaneMask guard = *reinterpret_cast<const LaneMask*>(warp.registers_ + size_t{op.guard} * 128);
+            LaneMask guard =
+                *reinterpret_cast<const LaneMask*>(warp.registers_ + size_t{op.guard} * 128);
             if ((op.flags & Op::kGuardNegated) != 0) guard = ~guard;
             lanes &= guard;
             if (kChecks && (warp.taint_[op.guard] & group.lanes) != 0)
@@ -135,6 +139,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                 continue;
             }
         }
+        if (kChecks) warp.trace_.add(pc);
         const Outcome outcome = op.execute(warp, op, lanes);
         if (outcome == Outcome::kBlocked) {
             worker_.operations += 1;
@@ -165,7 +170,6 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                 LaneMask& d = warp.taint_[op.dst];
                 if ((t | d) != 0) {
                     lanes &= group.lanes;
-                    d = (d & ~lanes) | (t & lanes);
                     if ((t & lanes) != 0) {
                         for (const Slot source : op.src)
                             if ((taint[source] & lanes) != 0) {
@@ -173,6 +177,7 @@ uint32_t Scheduler::execute(Warp& warp, uint32_t operations, uint32_t stop_pc, b
                                 break;
                             }
                     }
+                    d = (d & ~lanes) | (t & lanes);
                     if (op.has_guard && (taint[op.guard] & group.lanes) != 0)
                         d |= taint[op.guard] & group.lanes;
                 }
@@ -268,9 +273,9 @@ Scheduler::Result Scheduler::turn(Resident& resident, Warp& warp, uint32_t opera
             if (&other != group && other.frame == group->frame && other.pc > group->pc)
                 stop_pc = std::min(stop_pc, other.pc);
         const uint32_t budget = std::min(operations, burst);
-        const uint32_t left =
-            launch_.checks ? execute<true>(warp, budget, stop_pc, &resident.advanced)
-                           : execute<false>(warp, budget, stop_pc, &resident.advanced);
+        const uint32_t left = launch_.checks
+                                  ? execute<true>(warp, budget, stop_pc, &resident.advanced)
+                                  : execute<false>(warp, budget, stop_pc, &resident.advanced);
         if (left == 0xFFFFFFFFu) {
             warp.group_->blocked = true;
             continue;
@@ -305,7 +310,9 @@ bool Scheduler::step(Resident& resident) {
     Warp* warp = resident.ready[at];
     switch (turn(resident, *warp, operations)) {
         case Result::kTurnOver:
-            if (!shuffle) std::rotate(resident.ready.begin(), resident.ready.begin() + 1, resident.ready.end());
+            if (!shuffle)
+                std::rotate(resident.ready.begin(), resident.ready.begin() + 1,
+                            resident.ready.end());
             return true;
         case Result::kBlocked:
             resident.ready.erase(resident.ready.begin() + static_cast<long>(at));
@@ -385,10 +392,12 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
         block->rank = r;
         block->cluster = &cluster;
         block->threads = block->live_threads = static_cast<int>(launch_.threads_per_block);
-        block->smid = static_cast<uint32_t>((multiprocessor + r) % launch_.options->multiprocessors);
-        block->number = static_cast<uint64_t>(block->index[0]) +
-                        uint64_t{grid[0]} * (static_cast<uint64_t>(block->index[1]) +
-                                             uint64_t{grid[1]} * static_cast<uint64_t>(block->index[2]));
+        block->smid =
+            static_cast<uint32_t>((multiprocessor + r) % launch_.options->multiprocessors);
+        block->number =
+            static_cast<uint64_t>(block->index[0]) +
+            uint64_t{grid[0]} * (static_cast<uint64_t>(block->index[1]) +
+                                 uint64_t{grid[1]} * static_cast<uint64_t>(block->index[2]));
         std::unique_ptr<Storage> storage;
         if (!free_storage_.empty()) {
             storage = std::move(free_storage_.back());
@@ -445,11 +454,13 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
             resident->frames.push_back(group.frame);
             warp.groups_.push_back(std::move(group));
             if (launch_.checks) {
+                warp.trace_.entries.resize(Trace::kLength);
                 warp.ordering_ = std::make_unique<Ordering>();
                 Ordering& ordering = *warp.ordering_;
                 ordering.column =
                     static_cast<uint32_t>(block->rank) * cluster.columns_per_block + w;
                 ordering.tick = cluster.tick + 1;
+                warp.trace_.add(Trace::kTick | ordering.tick);
                 ordering.floor = ordering.lane_floor = cluster.tick;
                 ordering.clock.seen.assign(columns, cluster.tick);
                 ordering.clock.seen[ordering.column] = ordering.tick;
@@ -466,8 +477,7 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
 
 void Scheduler::finish(Resident& resident) {
     for (size_t i = 0; i < resident.blocks.size(); ++i) {
-        if (launch_.checks)
-            resident.storage[i]->shadow->set_last_tick(resident.cluster.tick);
+        if (launch_.checks) resident.storage[i]->shadow->set_last_tick(resident.cluster.tick);
         free_storage_.push_back(std::move(resident.storage[i]));
     }
     resident.blocks.clear();
@@ -492,8 +502,7 @@ void Scheduler::run() {
         for (size_t q = 0; q < queues.size(); ++q) {
             auto& queue = queues[q];
             for (size_t i = 0; i < queue.size(); ++i) {
-                if (shuffle)
-                    std::swap(queue[i], queue[i + worker_.random() % (queue.size() - i)]);
+                if (shuffle) std::swap(queue[i], queue[i + worker_.random() % (queue.size() - i)]);
                 if (launch_.stop) return;
                 auto resident = start(queue[i], ids[q]);
                 worker_.progress();
@@ -547,6 +556,8 @@ void Scheduler::run() {
     }
 }
 
-void run_share(Worker& worker, int index, int threads) { Scheduler(worker, index, threads).run(); }
+void run_share(Worker& worker, int index, int threads) {
+    Scheduler(worker, index, threads).run();
+}
 
 }  // namespace emulator

@@ -37,7 +37,8 @@ bool writes_first(const Instruction& instruction) {
         return kind == Operand::Kind::kSink;  // "_|p" writes p
     }
     if (opcode == "bar" || opcode == "barrier") return instruction.has("red");
-    for (const char* reader : {"wgmma", "brx", "nanosleep", "call", "bra", "setmaxnreg", "st", "red"})
+    for (const char* reader :
+         {"wgmma", "brx", "nanosleep", "call", "bra", "setmaxnreg", "st", "red"})
         if (opcode == reader) return false;
     return true;
 }
@@ -63,8 +64,12 @@ Effects effects_of(const Instruction& instruction) {
 }
 
 using Bits = std::vector<uint64_t>;
-bool test(const Bits& bits, int i) { return bits[i >> 6] >> (i & 63) & 1; }
-void set(Bits& bits, int i) { bits[i >> 6] |= uint64_t{1} << (i & 63); }
+bool test(const Bits& bits, int i) {
+    return bits[i >> 6] >> (i & 63) & 1;
+}
+void set(Bits& bits, int i) {
+    bits[i >> 6] |= uint64_t{1} << (i & 63);
+}
 
 struct BasicBlock {
     int first, last;  ///< instructions, inclusive
@@ -78,6 +83,13 @@ int slots_of(ptx::Type type) {
 }
 
 }  // namespace
+
+void register_effects(const ptx::Instruction& instruction, std::vector<int>* uses,
+                      std::vector<int>* touched) {
+    Effects effects = effects_of(instruction);
+    *uses = std::move(effects.uses);
+    *touched = std::move(effects.touched);
+}
 
 std::vector<Slot> assign_slots(const ptx::Function& function, Slot first, Slot* end) {
     const auto& code = function.instructions;

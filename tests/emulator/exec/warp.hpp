@@ -33,13 +33,13 @@ struct WarpState {
 
 /// One activation of a function for some lanes: its registers and parameters.
 struct Frame {
-    const Kernel* code = nullptr;       ///< the function it runs
+    const Kernel* code = nullptr;  ///< the function it runs
     std::vector<uint8_t> storage;
-    uint8_t* registers = nullptr;       ///< 64-byte aligned; slot s at registers + 128 s
-    std::vector<LaneMask> taint;        ///< per slot: lanes whose value is suspicious
-    std::vector<uint32_t> causes;       ///< per slot: why, an index into the worker's causes
-    uint32_t local_base = 0;            ///< of this activation's variables in local memory
-    std::vector<uint8_t> parameters;    ///< param space of calls, lane after lane
+    uint8_t* registers = nullptr;           ///< 64-byte aligned; slot s at registers + 128 s
+    std::vector<LaneMask> taint;            ///< per slot: lanes whose value is suspicious
+    std::vector<uint32_t> causes;           ///< per slot: why, an index into the worker's causes
+    uint32_t local_base = 0;                ///< of this activation's variables in local memory
+    std::vector<uint8_t> parameters;        ///< param space of calls, lane after lane
     std::vector<LaneMask> parameter_taint;  ///< per byte of a lane's part
     std::shared_ptr<Frame> caller;
     uint32_t return_pc = 0;
@@ -55,9 +55,21 @@ struct Group {
     /// it to remember that it has arrived; cleared by kNext and kJumped. Two blocked groups of one pc
     /// merge only if their tokens are equal.
     uint64_t token = 0;
-    uint32_t spins = 0;  ///< backward jumps since other groups last had a turn: demotion
-    bool blocked = false;   ///< returned kBlocked in this round
-    LaneMask missing = 0;   ///< lanes that gather() waits for
+    uint32_t spins = 0;    ///< backward jumps since other groups last had a turn: demotion
+    bool blocked = false;  ///< returned kBlocked in this round
+    LaneMask missing = 0;  ///< lanes that gather() waits for
+};
+
+/// The latest operations of a warp, for check/replay.hpp; kept with checks on.
+struct Trace {
+    static constexpr uint32_t kLength = 2048;
+    static constexpr uint32_t kTick = 0x80000000u;  ///< | a tick of its clock that begins here
+    static constexpr uint32_t kFrameChange = 0xFFFFFFFFu;
+    std::vector<uint32_t> entries;  ///< pcs
+    uint32_t at = 0;
+
+    void add(uint32_t entry) noexcept { entries[at++ % kLength] = entry; }
+    uint32_t entry(uint32_t i) const noexcept { return entries[i % kLength]; }
 };
 
 class Warp {
@@ -65,6 +77,7 @@ class Warp {
     Block& block() noexcept { return *block_; }
     int index() const noexcept { return index_; }  ///< within the block
     Group& group() noexcept { return *group_; }
+    Trace& trace() noexcept { return trace_; }
     std::vector<Group>& groups() noexcept { return groups_; }
     /// Lanes that exist and have not exited, over all groups.
     LaneMask live() const noexcept { return live_; }
@@ -81,8 +94,7 @@ class Warp {
     /// For executors with Op::kOwnTaint: the result of `lanes` is suspicious in `suspicious`.
     void set_taint(Slot slot, LaneMask lanes, LaneMask suspicious) noexcept {
         taint_[slot] = (taint_[slot] & ~lanes) | (suspicious & lanes);
-        if ((suspicious & lanes) != 0)
-            causes_[slot] = cause_;
+        if ((suspicious & lanes) != 0) causes_[slot] = cause_;
     }
 
     /// The same with the cause of the taint of `from`.
@@ -121,8 +133,7 @@ class Warp {
     static constexpr int kStates = 8;
     template <typename T>
     T& state(int which) {
-        if (!states_[which])
-            states_[which] = std::make_unique<T>();
+        if (!states_[which]) states_[which] = std::make_unique<T>();
         return static_cast<T&>(*states_[which]);
     }
 
@@ -171,6 +182,7 @@ class Warp {
     Worker* worker_ = nullptr;
     std::vector<Group> groups_;  ///< room for 32 is reserved: references stay valid
     std::unique_ptr<Ordering> ordering_;
+    Trace trace_;
     std::array<std::unique_ptr<WarpState>, kStates> states_;
 };
 

@@ -8,7 +8,8 @@
 namespace emulator {
 
 Worker::Worker(Launch& launch, int index) : checks(launch.checks), launch_(launch) {
-    random_ = (launch.seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t(index) + 1) * 0xD1B54A32D192ED03ull;
+    random_ =
+        (launch.seed + 1) * 0x9E3779B97F4A7C15ull ^ (uint64_t(index) + 1) * 0xD1B54A32D192ED03ull;
     if (random_ == 0) random_ = 1;
     causes_.push_back({FindingKind::kUninitialized, "never written", nullptr, nullptr, ""});
     memory_ = make_memory(*this);
@@ -43,8 +44,8 @@ const ptx::Instruction& instruction_of(const Program& program, const Kernel& lik
 
 }  // namespace
 
-void Worker::report(Warp& warp, const Op& op, LaneMask lanes, FindingKind kind,
-                    std::string message, std::string other_source) {
+void Worker::report(Warp& warp, const Op& op, LaneMask lanes, FindingKind kind, std::string message,
+                    std::string other_source) {
     const Program& program = *launch_.program;
     const ptx::Instruction& instruction = instruction_of(program, warp.code(), op);
     const auto key = std::make_tuple(kind, instruction.location.line, other_source);
@@ -70,13 +71,27 @@ void Worker::report(Warp& warp, const Op& op, LaneMask lanes, FindingKind kind,
 
 // --- Warp ------------------------------------------------------------------------------------------
 
-Memory& Warp::memory() noexcept { return worker_->memory(); }
-Counters& Warp::counters() noexcept { return worker_->counters; }
-bool Warp::checks() const noexcept { return worker_->checks; }
-uint64_t Warp::clock() const noexcept { return worker_->operations; }
-uint64_t Warp::random() noexcept { return worker_->random(); }
-const Kernel& Warp::code() const noexcept { return *group_->frame->code; }
-Launch& Warp::launch() noexcept { return worker_->launch(); }
+Memory& Warp::memory() noexcept {
+    return worker_->memory();
+}
+Counters& Warp::counters() noexcept {
+    return worker_->counters;
+}
+bool Warp::checks() const noexcept {
+    return worker_->checks;
+}
+uint64_t Warp::clock() const noexcept {
+    return worker_->operations;
+}
+uint64_t Warp::random() noexcept {
+    return worker_->random();
+}
+const Kernel& Warp::code() const noexcept {
+    return *group_->frame->code;
+}
+Launch& Warp::launch() noexcept {
+    return worker_->launch();
+}
 
 void Warp::report(const Op& op, LaneMask lanes, FindingKind kind, std::string message, bool fatal) {
     worker_->report(*this, op, lanes, kind, message, "");
@@ -84,8 +99,8 @@ void Warp::report(const Op& op, LaneMask lanes, FindingKind kind, std::string me
         const ptx::Instruction& instruction =
             instruction_of(*worker_->launch().program, code(), op);
         throw Fault(std::string(finding_name(kind)) + " at line " +
-                    std::to_string(instruction.location.line) + ": " +
-                    instruction.full_opcode() + ": " + message);
+                    std::to_string(instruction.location.line) + ": " + instruction.full_opcode() +
+                    ": " + message);
     }
 }
 
@@ -238,10 +253,11 @@ void Warp::call(const Op& op, LaneMask lanes, int function) {
     for (size_t i = 0; i < detail.arguments.size(); ++i)
         hand_on(*frame, callee.arguments[i], *group.frame, detail.arguments[i]);
     for_lanes(lanes, [&](int lane) {
-        const uint8_t* from = group.frame->parameters.data() +
-                              size_t{group.frame->code->parameter_bytes} * static_cast<size_t>(lane);
-        uint8_t* to = frame->parameters.data() +
-                      size_t{callee.parameter_bytes} * static_cast<size_t>(lane);
+        const uint8_t* from =
+            group.frame->parameters.data() +
+            size_t{group.frame->code->parameter_bytes} * static_cast<size_t>(lane);
+        uint8_t* to =
+            frame->parameters.data() + size_t{callee.parameter_bytes} * static_cast<size_t>(lane);
         for (size_t i = 0; i < detail.arguments.size(); ++i)
             std::memcpy(to + callee.arguments[i].offset, from + detail.arguments[i].offset,
                         detail.arguments[i].bytes);
@@ -253,6 +269,7 @@ void Warp::call(const Op& op, LaneMask lanes, int function) {
         rest.token = 0;
         groups_.push_back(std::move(rest));
     }
+    if (worker_->checks) trace_.add(Trace::kFrameChange);
     group.lanes = lanes;
     group.frame = std::move(frame);
     group.pc = 0;
@@ -289,6 +306,7 @@ void Warp::return_from(LaneMask lanes) {
         rest.token = 0;
         groups_.push_back(std::move(rest));
     }
+    if (worker_->checks) trace_.add(Trace::kFrameChange);
     group.lanes = lanes;
     group.frame = caller;
     group.pc = callee->return_pc;
@@ -335,50 +353,94 @@ uint32_t special_value(Warp& warp, Special what, int lane) {
     const auto shape = [&](int axis) { return static_cast<uint32_t>(launch.cluster_shape[axis]); };
     const uint32_t bit = 1u << lane;
     switch (what) {
-        case Special::kTidX: return thread % bx;
-        case Special::kTidY: return thread / bx % by;
-        case Special::kTidZ: return thread / (bx * by);
-        case Special::kNtidX: return config.block[0];
-        case Special::kNtidY: return config.block[1];
-        case Special::kNtidZ: return config.block[2];
-        case Special::kCtaidX: return index(0);
-        case Special::kCtaidY: return index(1);
-        case Special::kCtaidZ: return index(2);
-        case Special::kNctaidX: return config.grid[0];
-        case Special::kNctaidY: return config.grid[1];
-        case Special::kNctaidZ: return config.grid[2];
-        case Special::kLaneid: return static_cast<uint32_t>(lane);
-        case Special::kWarpid: return static_cast<uint32_t>(warp.index());
-        case Special::kNwarpid: return 64;
-        case Special::kSmid: return block.smid;
-        case Special::kNsmid: return static_cast<uint32_t>(launch.options->multiprocessors);
-        case Special::kGridid: return static_cast<uint32_t>(launch.number);
-        case Special::kLanemaskEq: return bit;
-        case Special::kLanemaskLe: return bit | (bit - 1);
-        case Special::kLanemaskLt: return bit - 1;
-        case Special::kLanemaskGe: return ~(bit - 1);
-        case Special::kLanemaskGt: return ~(bit | (bit - 1));
-        case Special::kClusteridX: return index(0) / shape(0);
-        case Special::kClusteridY: return index(1) / shape(1);
-        case Special::kClusteridZ: return index(2) / shape(2);
-        case Special::kNclusteridX: return config.grid[0] / shape(0);
-        case Special::kNclusteridY: return config.grid[1] / shape(1);
-        case Special::kNclusteridZ: return config.grid[2] / shape(2);
-        case Special::kClusterCtaidX: return index(0) % shape(0);
-        case Special::kClusterCtaidY: return index(1) % shape(1);
-        case Special::kClusterCtaidZ: return index(2) % shape(2);
-        case Special::kClusterNctaidX: return shape(0);
-        case Special::kClusterNctaidY: return shape(1);
-        case Special::kClusterNctaidZ: return shape(2);
-        case Special::kClusterCtarank: return static_cast<uint32_t>(block.rank);
-        case Special::kClusterNctarank: return launch.cluster_blocks;
-        case Special::kIsExplicitCluster: return launch.cluster_blocks > 1 ? 1 : 0;
-        case Special::kDynamicSharedBytes: return config.dynamic_shared;
-        case Special::kTotalSharedBytes: return launch.shared_bytes;
-        case Special::kReservedSharedBytes: return kSharedFirst;
-        case Special::kZero: return 0;
-        case Special::kSharedBase: return static_cast<uint32_t>(block.rank) << 24;
-        case Special::kLocalBase: return 0;
+        case Special::kTidX:
+            return thread % bx;
+        case Special::kTidY:
+            return thread / bx % by;
+        case Special::kTidZ:
+            return thread / (bx * by);
+        case Special::kNtidX:
+            return config.block[0];
+        case Special::kNtidY:
+            return config.block[1];
+        case Special::kNtidZ:
+            return config.block[2];
+        case Special::kCtaidX:
+            return index(0);
+        case Special::kCtaidY:
+            return index(1);
+        case Special::kCtaidZ:
+            return index(2);
+        case Special::kNctaidX:
+            return config.grid[0];
+        case Special::kNctaidY:
+            return config.grid[1];
+        case Special::kNctaidZ:
+            return config.grid[2];
+        case Special::kLaneid:
+            return static_cast<uint32_t>(lane);
+        case Special::kWarpid:
+            return static_cast<uint32_t>(warp.index());
+        case Special::kNwarpid:
+            return 64;
+        case Special::kSmid:
+            return block.smid;
+        case Special::kNsmid:
+            return static_cast<uint32_t>(launch.options->multiprocessors);
+        case Special::kGridid:
+            return static_cast<uint32_t>(launch.number);
+        case Special::kLanemaskEq:
+            return bit;
+        case Special::kLanemaskLe:
+            return bit | (bit - 1);
+        case Special::kLanemaskLt:
+            return bit - 1;
+        case Special::kLanemaskGe:
+            return ~(bit - 1);
+        case Special::kLanemaskGt:
+            return ~(bit | (bit - 1));
+        case Special::kClusteridX:
+            return index(0) / shape(0);
+        case Special::kClusteridY:
+            return index(1) / shape(1);
+        case Special::kClusteridZ:
+            return index(2) / shape(2);
+        case Special::kNclusteridX:
+            return config.grid[0] / shape(0);
+        case Special::kNclusteridY:
+            return config.grid[1] / shape(1);
+        case Special::kNclusteridZ:
+            return config.grid[2] / shape(2);
+        case Special::kClusterCtaidX:
+            return index(0) % shape(0);
+        case Special::kClusterCtaidY:
+            return index(1) % shape(1);
+        case Special::kClusterCtaidZ:
+            return index(2) % shape(2);
+        case Special::kClusterNctaidX:
+            return shape(0);
+        case Special::kClusterNctaidY:
+            return shape(1);
+        case Special::kClusterNctaidZ:
+            return shape(2);
+        case Special::kClusterCtarank:
+            return static_cast<uint32_t>(block.rank);
+        case Special::kClusterNctarank:
+            return launch.cluster_blocks;
+        case Special::kIsExplicitCluster:
+            return launch.cluster_blocks > 1 ? 1 : 0;
+        case Special::kDynamicSharedBytes:
+            return config.dynamic_shared;
+        case Special::kTotalSharedBytes:
+            return launch.shared_bytes;
+        case Special::kReservedSharedBytes:
+            return kSharedFirst;
+        case Special::kZero:
+            return 0;
+        case Special::kSharedBase:
+            return static_cast<uint32_t>(block.rank) << 24;
+        case Special::kLocalBase:
+            return 0;
     }
     return 0;
 }
@@ -407,8 +469,8 @@ void reset_taint(Frame& frame, bool checks) {
     std::fill(frame.causes.begin(), frame.causes.end(), 0);
     std::fill(frame.taint.begin(), frame.taint.end(), 0);
     if (checks)
-        std::fill(frame.taint.begin() + kCarrySlot, frame.taint.begin() + frame.code->first_constant,
-                  kAllLanes);
+        std::fill(frame.taint.begin() + kCarrySlot,
+                  frame.taint.begin() + frame.code->first_constant, kAllLanes);
 }
 
 std::shared_ptr<Frame> make_frame(Warp& warp, const Kernel& code,

@@ -23,10 +23,10 @@ struct AccessModifiers {
         static const struct {
             const char* name;
             Space space;
-        } spaces[] = {{"global", Space::kGlobal},        {"shared", Space::kShared},
-                      {"shared::cta", Space::kShared},   {"shared::cluster", Space::kShared},
-                      {"local", Space::kLocal},          {"const", Space::kConst},
-                      {"param", Space::kParam},          {"param::entry", Space::kParam},
+        } spaces[] = {{"global", Space::kGlobal},      {"shared", Space::kShared},
+                      {"shared::cta", Space::kShared}, {"shared::cluster", Space::kShared},
+                      {"local", Space::kLocal},        {"const", Space::kConst},
+                      {"param", Space::kParam},        {"param::entry", Space::kParam},
                       {"param::func", Space::kParam}};
         for (const auto& known : spaces)
             if (modifier == known.name) {

@@ -28,15 +28,17 @@ struct AtomicDetail : OpDetail {
     Order order = Order::kRelaxed;
     Scope scope = Scope::kGpu;
     bool base_is_32 = false;
-    int element = 4;     ///< bytes of what a register holds
-    int count = 1;       ///< registers of the vector
-    int part = 4;        ///< bytes of what is reduced: half of an f16x2
+    int element = 4;  ///< bytes of what a register holds
+    int count = 1;    ///< registers of the vector
+    int part = 4;     ///< bytes of what is reduced: half of an f16x2
     Slot values[8] = {}, results[8] = {};
     Slot swap = kZeroSlot;  ///< cas: the new value; values[0] is what is compared with
 };
 
 /// Bytes that a register of `bytes` takes per lane.
-int slot_stride(int bytes) { return bytes <= 4 ? 4 : bytes; }
+int slot_stride(int bytes) {
+    return bytes <= 4 ? 4 : bytes;
+}
 
 bool subnormal_to_zero(float* value) {
     uint32_t bits;
@@ -112,14 +114,15 @@ Outcome run_atomic(Warp& warp, const Op& op, LaneMask lanes) {
                                     : before,
                                 static_cast<size_t>(total));
                     return;
-                case Action::kReduce: break;
+                case Action::kReduce:
+                    break;
             }
             uint64_t inside;
-            const bool flushes =
-                detail.type == ReductionType::kF32 && detail.reduction == Reduction::kAdd &&
-                (detail.space == Space::kGlobal ||
-                 (detail.space == Space::kGeneric &&
-                  Memory::classify(addresses[lane], &inside) == Space::kGlobal));
+            const bool flushes = detail.type == ReductionType::kF32 &&
+                                 detail.reduction == Reduction::kAdd &&
+                                 (detail.space == Space::kGlobal ||
+                                  (detail.space == Space::kGeneric &&
+                                   Memory::classify(addresses[lane], &inside) == Space::kGlobal));
             for (int at = 0; at < total; at += detail.part) {
                 if (flushes)
                     add_flushing(before + at, value + at, result + at);

@@ -67,10 +67,9 @@ Outcome run_barrier(Warp& warp, const Op& op, LaneMask lanes) {
         if (barrier.expected == 0) {
             barrier.expected = expected;
         } else if (barrier.expected != expected) {
-            warp.report(op, lanes, FindingKind::kBadBarrier,
-                        "barrier " + std::to_string(number) +
-                            " is in use with another thread count",
-                        true);
+            warp.report(
+                op, lanes, FindingKind::kBadBarrier,
+                "barrier " + std::to_string(number) + " is in use with another thread count", true);
         }
         if (detail.reduce != Reduce::kNone) {
             LaneMask votes = warp.predicate(detail.predicate);
@@ -89,8 +88,7 @@ Outcome run_barrier(Warp& warp, const Op& op, LaneMask lanes) {
         int arriving = __builtin_popcount(lanes);
         if (detail.has_count && lanes == warp.live()) arriving = kWarpLanes;
         barrier.arrived += arriving;
-        const int wanted =
-            expected == NamedBarrier::kWholeBlock ? block.live_threads : expected;
+        const int wanted = expected == NamedBarrier::kWholeBlock ? block.live_threads : expected;
         if (barrier.arrived > wanted)
             warp.report(op, lanes, FindingKind::kBadBarrier,
                         "more threads arrive than the barrier expects", true);
@@ -113,8 +111,7 @@ Outcome run_barrier(Warp& warp, const Op& op, LaneMask lanes) {
     if (detail.reduce == Reduce::kPopc) {
         for_lanes(lanes, [&](int lane) { warp.u32(op.dst)[lane] = barrier.result; });
     } else if (detail.reduce != Reduce::kNone) {
-        const bool yes =
-            detail.reduce == Reduce::kAnd ? barrier.result == 0 : barrier.result != 0;
+        const bool yes = detail.reduce == Reduce::kAnd ? barrier.result == 0 : barrier.result != 0;
         LaneMask& to = warp.predicate(op.dst);
         to = (to & ~lanes) | (yes ? lanes : 0);
     }
@@ -149,7 +146,8 @@ void lower_barrier(const Instruction& in, LowerContext& context, Op& op) {
             context.fail(in, "unknown modifier ." + m);
         }
     }
-    if (static_cast<int>(sync) + static_cast<int>(red) + static_cast<int>(detail->arrives_only) != 1)
+    if (static_cast<int>(sync) + static_cast<int>(red) + static_cast<int>(detail->arrives_only) !=
+        1)
         context.fail(in, "needs one of .sync, .arrive and .red");
     size_t at = 0, last = in.operands.size();
     if (red) {
@@ -228,7 +226,9 @@ Outcome run_proxy_fence(Warp& warp, const Op&, LaneMask) {
     return Outcome::kNext;
 }
 
-Outcome run_nothing(Warp&, const Op&, LaneMask) { return Outcome::kNext; }
+Outcome run_nothing(Warp&, const Op&, LaneMask) {
+    return Outcome::kNext;
+}
 
 bool scope_named(const std::string& m, Scope* scope) {
     if (m == "cta")
@@ -261,7 +261,8 @@ void lower_fence(const Instruction& in, LowerContext& context, Op& op) {
             for (size_t i = 2; i < m.size(); ++i)
                 if (m[i] != "global" && m[i] != "shared::cta" && m[i] != "shared::cluster" &&
                     m[i] != "acquire" && m[i] != "release" && m[i] != "cluster" &&
-                    m[i] != "sync_restrict::shared::cta" && m[i] != "sync_restrict::shared::cluster")
+                    m[i] != "sync_restrict::shared::cta" &&
+                    m[i] != "sync_restrict::shared::cluster")
                     context.fail(in, "unknown modifier ." + m[i]);
             op.execute = run_proxy_fence;
             return;
@@ -287,7 +288,8 @@ void lower_fence(const Instruction& in, LowerContext& context, Op& op) {
         (m[0] == "sc" || m[0] == "acq_rel" || m[0] == "acquire" || m[0] == "release"))
         at = 1;
     Scope scope;
-    if (at + 1 != m.size() || !scope_named(m[at], &scope) || (m[at] == "gl") != (in.opcode == "membar" && m[at] == "gl"))
+    if (at + 1 != m.size() || !scope_named(m[at], &scope) ||
+        (m[at] == "gl") != (in.opcode == "membar" && m[at] == "gl"))
         context.fail(in, "unknown modifiers");
     op.execute = run_fence;
     op.mode = static_cast<uint32_t>(scope);

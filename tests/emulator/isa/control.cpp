@@ -95,7 +95,9 @@ Outcome run_trap(Warp& warp, const Op& op, LaneMask) {
                 std::to_string(warp.code().function->instructions[op.index].location.line));
 }
 
-Outcome run_nothing(Warp&, const Op&, LaneMask) { return Outcome::kNext; }
+Outcome run_nothing(Warp&, const Op&, LaneMask) {
+    return Outcome::kNext;
+}
 
 /// The string at a generic address, as far as it is readable.
 std::string text_at(Warp& warp, uint64_t address) {

@@ -41,30 +41,37 @@ Outcome run_mov_predicate(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
-/// Bytes of a lane of a value of so many bytes.
-constexpr int lane_stride(int bytes) {
-    return bytes < 4 ? 4 : bytes;
+/// From a special register that holds 0 or 1.
+Outcome run_mov_flag(Warp& warp, const Op& op, LaneMask lanes) {
+    alignas(32) uint32_t flags[kWarpLanes];
+    std::copy_n(warp.u32(op.src[0]), kWarpLanes, flags);
+    set_predicate(warp, op.dst, lanes, gather_flags(flags));
+    return Outcome::kNext;
 }
 
 /// {a, b, ...} to one value, the first element lowest.
 template <int total, int element>
 Outcome run_pack(Warp& warp, const Op& op, LaneMask lanes) {
     constexpr int count = total / element;
-    alignas(64) uint8_t result[kWarpLanes * lane_stride(total)] = {};
-    for (int i = 0; i < count; ++i) {
-        const uint8_t* from = warp.lanes<uint8_t>(op.src[i]);
-        for (int lane = 0; lane < kWarpLanes; ++lane)
-            std::memcpy(result + lane_stride(total) * lane + element * i,
-                        from + lane_stride(element) * lane, element);
-    }
-    uint8_t* d = warp.lanes<uint8_t>(op.dst);
-    if (lanes == kAllLanes) {
-        std::memcpy(d, result, sizeof(result));
+    if constexpr (total <= 8) {
+        using Value = std::conditional_t<total == 8, uint64_t, uint32_t>;
+        alignas(64) Value result[kWarpLanes] = {};
+        for (int i = 0; i < count; ++i) {
+            const uint32_t* from = warp.u32(op.src[i]);
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                result[lane] |= Value{from[lane]} << 8 * element * i;
+        }
+        store_lanes(warp, op.dst, lanes, result);
     } else {
-        for_lanes(lanes, [&](int lane) {
-            std::memcpy(d + lane_stride(total) * lane, result + lane_stride(total) * lane,
-                        lane_stride(total));
-        });
+        alignas(64) uint8_t result[kWarpLanes * total];
+        for (int i = 0; i < count; ++i) {
+            const uint8_t* from = warp.lanes<uint8_t>(op.src[i]);
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                std::memcpy(result + total * lane + element * i, from + element * lane, element);
+        }
+        uint8_t* d = warp.lanes<uint8_t>(op.dst);
+        for_lanes(lanes,
+                  [&](int lane) { std::memcpy(d + total * lane, result + total * lane, total); });
     }
     return Outcome::kNext;
 }
@@ -78,13 +85,20 @@ Outcome run_unpack(Warp& warp, const Op& op, LaneMask lanes) {
     using Lane = std::conditional_t<element == 8, uint64_t, uint32_t>;
     const Slot* to = static_cast<const UnpackDetail*>(op.detail)->to;
     alignas(64) Lane parts[count][kWarpLanes];
-    const uint8_t* from = warp.lanes<uint8_t>(op.src[0]);
-    for (int i = 0; i < count; ++i)
-        for (int lane = 0; lane < kWarpLanes; ++lane) {
-            Lane value = 0;
-            std::memcpy(&value, from + lane_stride(total) * lane + element * i, element);
-            parts[i][lane] = value;
-        }
+    if constexpr (total <= 8) {
+        using Value = std::conditional_t<total == 8, uint64_t, uint32_t>;
+        constexpr Lane mask =
+            static_cast<Lane>(element >= 4 ? ~Lane{0} : (Lane{1} << 8 * element) - 1);
+        const Value* from = warp.lanes<Value>(op.src[0]);
+        for (int i = 0; i < count; ++i)
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                parts[i][lane] = static_cast<Lane>(from[lane] >> 8 * element * i) & mask;
+    } else {
+        const uint8_t* from = warp.lanes<uint8_t>(op.src[0]);
+        for (int i = 0; i < count; ++i)
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                std::memcpy(&parts[i][lane], from + total * lane + element * i, element);
+    }
     spread_taint(warp, op, lanes, {to[0], to[1], to[2], to[3]});
     for (int i = 0; i < count; ++i)
         store_lanes(warp, to[i], lanes, parts[i]);
@@ -194,6 +208,11 @@ void lower_mov(const ptx::Instruction& instruction, LowerContext& context, Op& o
         reader.operand(1).kind == Operand::Kind::kVector)
         return lower_mov_vector(reader, type);
     reader.destination(type);
+    if (type == Type::kPred && reader.operand(1).kind == Operand::Kind::kSpecial) {
+        op.src[0] = context.source(reader.operand(1), Type::kU32);
+        op.execute = run_mov_flag;
+        return;
+    }
     if (type == Type::kPred) {
         bool negated = false;
         op.src[0] = reader.predicate(reader.operand(1), &negated);
@@ -471,14 +490,8 @@ template <typename From, typename To>
 To integer_cast(From a) {
     return static_cast<To>(a);
 }
-float from_f16(uint16_t a) {
-    return canonical(f16_to_float(a));
-}
 float from_bf16(uint16_t a) {
     return canonical(bf16_to_float(a));
-}
-uint16_t to_f16(float a) {
-    return static_cast<uint16_t>(float_to_f16(a));
 }
 uint16_t to_bf16(float a) {
     return static_cast<uint16_t>(float_to_bf16(a));
@@ -493,8 +506,65 @@ double widen(float a) {
     return a;
 }
 
+Outcome run_f16_to_f32(Warp& warp, const Op& op, LaneMask lanes) {
+    const uint32_t* a = warp.u32(op.src[0]);
+    alignas(64) float result[kWarpLanes];
+    for (int i = 0; i < kWarpLanes; i += 8) {
+        const __m256 v = load_halves<false, false>(a + i).x;
+        const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(int(kNanF32)));
+        _mm256_store_ps(result + i, _mm256_blendv_ps(v, nan, _mm256_cmp_ps(v, v, _CMP_UNORD_Q)));
+    }
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
+}
+Outcome run_f32_to_f16(Warp& warp, const Op& op, LaneMask lanes) {
+    const float* a = warp.lanes<float>(op.src[0]);
+    alignas(64) uint32_t result[kWarpLanes];
+    for (int i = 0; i < kWarpLanes; i += 8)
+        _mm256_store_si256(
+            reinterpret_cast<__m256i*>(result + i),
+            store_halves<false, false>({_mm256_loadu_ps(a + i), _mm256_setzero_ps()}));
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
+}
+
+/// f32 to s32 or u32 within the clamped range; every float of it is exact in double.
+template <typename T, Integral how>
+T whole(float a) {
+    double v = a;
+    if constexpr (how == Integral::kNearest) v = __builtin_nearbyint(v);
+    if constexpr (how == Integral::kZero) v = __builtin_trunc(v);
+    if constexpr (how == Integral::kDown) v = __builtin_floor(v);
+    if constexpr (how == Integral::kUp) v = __builtin_ceil(v);
+    constexpr double low = std::numeric_limits<T>::min(), high = std::numeric_limits<T>::max();
+    v = v > low ? v : low;  // NaN, too
+    v = v < high ? v : high;
+    // As 32 signed bits, which vectors can convert.
+    constexpr double middle = std::is_signed_v<T> ? 0 : 2147483648.0;
+    const T clamped = static_cast<T>(static_cast<uint32_t>(static_cast<int32_t>(v - middle)) +
+                                     static_cast<uint32_t>(middle));
+    return a != a ? T(0) : clamped;
+}
+template <typename T>
+Execute find_whole(Integral how) {
+    switch (how) {
+        case Integral::kNearest:
+            return each<whole<T, Integral::kNearest>>;
+        case Integral::kDown:
+            return each<whole<T, Integral::kDown>>;
+        case Integral::kUp:
+            return each<whole<T, Integral::kUp>>;
+        default:
+            return each<whole<T, Integral::kZero>>;
+    }
+}
+
 /// The executor for the plain case of a conversion, nullptr if there is none.
 Execute find_fast(const ConvertDetail& d) {
+    if (d.from == Type::kF32 && d.integral != Integral::kNone && !d.ftz && d.to_bytes == 4) {
+        if (d.to == Type::kS32) return find_whole<int32_t>(d.integral);
+        if (d.to == Type::kU32) return find_whole<uint32_t>(d.integral);
+    }
     if (d.sat || d.relu || d.satfinite || d.ftz || d.integral != Integral::kNone ||
         d.rounding != Rounding::kNearest)
         return nullptr;
@@ -504,9 +574,9 @@ Execute find_fast(const ConvertDetail& d) {
         lanes64(d.to_bytes) != lanes64(bytes_of(d.to)))
         return nullptr;
     if (is_floating(d.from) || is_floating(d.to)) {
-        if (d.from == Type::kF16 && d.to == Type::kF32) return each<from_f16>;
+        if (d.from == Type::kF16 && d.to == Type::kF32) return run_f16_to_f32;
         if (d.from == Type::kBF16 && d.to == Type::kF32) return each<from_bf16>;
-        if (d.from == Type::kF32 && d.to == Type::kF16) return each<to_f16>;
+        if (d.from == Type::kF32 && d.to == Type::kF16) return run_f32_to_f16;
         if (d.from == Type::kF32 && d.to == Type::kBF16) return each<to_bf16>;
         if (d.from == Type::kS32 && d.to == Type::kF32) return each<from_s32>;
         if (d.from == Type::kU32 && d.to == Type::kF32) return each<from_u32>;
@@ -571,34 +641,25 @@ struct PackDetail : OpDetail {
     int to_bits = 16, from_bits = 16;
     bool from_pair = false;  ///< one packed source; else two f32, the upper first
     ConvertDetail modifiers;
-    const double* decoded = nullptr;  ///< of every code of `from`, if it has at most 8 bits
+    std::vector<uint16_t> recoded;  ///< every code of `from`, if it has at most 8 bits, as `to`
 };
 
 uint32_t round_narrow(double value, const PackDetail& detail) {
-    const ConvertDetail& m = detail.modifiers;
-    if (detail.to == Narrow::kF16 || detail.to == Narrow::kBF16)
-        return round_half(value, detail.to == Narrow::kBF16, m);
-    if (detail.to == Narrow::kUE8M0) return encode_ue8m0(value, m.rounding, m.satfinite);
-    if (m.relu && value <= 0) value = 0;
-    return encode(value, format_of(detail.to), m.rounding, m.satfinite);
+    if (detail.to == Narrow::kUE8M0)
+        return encode_ue8m0(value, detail.modifiers.rounding, detail.modifiers.satfinite);
+    return round_half(value, detail.to == Narrow::kBF16, detail.modifiers);
 }
 
-double widen_narrow(uint32_t code, const PackDetail& detail) {
-    if (detail.from == Narrow::kF16) return f16_to_float(static_cast<uint16_t>(code));
-    if (detail.from == Narrow::kBF16) return bf16_to_float(static_cast<uint16_t>(code));
-    return detail.decoded[code];
-}
-
+/// What no other executor does: .rz, .relu and .satfinite of f16x2 and bf16x2, and ue8m0x2.
 Outcome run_pack_floats(Warp& warp, const Op& op, LaneMask lanes) {
     const auto& detail = *static_cast<const PackDetail*>(op.detail);
     const int shift = detail.to_bits;
     alignas(64) uint32_t result[kWarpLanes] = {};
     if (detail.from_pair) {
-        const uint32_t* a = warp.u32(op.src[0]);
-        const uint32_t mask = (1u << detail.from_bits) - 1;
+        const uint32_t* a = warp.u32(op.src[0]);  // ue8m0x2 from bf16x2
         for_lanes(lanes, [&](int lane) {
-            const double low = widen_narrow(a[lane] & mask, detail);
-            const double high = widen_narrow(a[lane] >> detail.from_bits & mask, detail);
+            const double low = bf16_to_float(static_cast<uint16_t>(a[lane]));
+            const double high = bf16_to_float(static_cast<uint16_t>(a[lane] >> 16));
             result[lane] = round_narrow(low, detail) | round_narrow(high, detail) << shift;
         });
     } else {
@@ -612,29 +673,68 @@ Outcome run_pack_floats(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
+/// Pairs of at most 8 bits to pairs of 16, by table.
+Outcome run_recode(Warp& warp, const Op& op, LaneMask lanes) {
+    const auto& detail = *static_cast<const PackDetail*>(op.detail);
+    const uint32_t* a = warp.u32(op.src[0]);
+    const uint16_t* table = detail.recoded.data();
+    const int shift = detail.from_bits;
+    const uint32_t mask = (1u << shift) - 1;
+    alignas(64) uint32_t result[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane)
+        result[lane] = table[a[lane] & mask] | uint32_t{table[a[lane] >> shift & mask]} << 16;
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
+}
+
+/// f32, f16 or bf16 to pairs of at most 8 bits.
+Outcome run_encode_small(Warp& warp, const Op& op, LaneMask lanes) {
+    const auto& detail = *static_cast<const PackDetail*>(op.detail);
+    const SmallEncoder encoder(format_of(detail.to));
+    Halves expanded;
+    alignas(64) float high[kWarpLanes], low[kWarpLanes];
+    if (detail.from_pair) {
+        if (detail.from == Narrow::kBF16)
+            expand<true>(warp.u32(op.src[0]), expanded);
+        else
+            expand<false>(warp.u32(op.src[0]), expanded);
+        for (int lane = 0; lane < kWarpLanes; ++lane) {
+            low[lane] = expanded.values[2 * lane];
+            high[lane] = expanded.values[2 * lane + 1];
+        }
+    } else {
+        std::copy_n(warp.lanes<float>(op.src[0]), kWarpLanes, high);
+        std::copy_n(warp.lanes<float>(op.src[1]), kWarpLanes, low);
+    }
+    const float floor = detail.modifiers.relu ? 0 : -std::numeric_limits<float>::infinity();
+    alignas(64) uint32_t result[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane) {
+        // NaN stays; -0 becomes +0 with .relu.
+        const float h = high[lane] <= floor ? floor : high[lane];
+        const float l = low[lane] <= floor ? floor : low[lane];
+        result[lane] = encoder(l) | encoder(h) << detail.to_bits;
+    }
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
+}
+
 // The two most common, plain.
-uint32_t pack_f16x2(float a, float b) {
-    return float_to_f16(b) | float_to_f16(a) << 16;
+Outcome run_pack_f16x2(Warp& warp, const Op& op, LaneMask lanes) {
+    const float* a = warp.lanes<float>(op.src[0]);
+    const float* b = warp.lanes<float>(op.src[1]);
+    alignas(64) uint32_t result[kWarpLanes];
+    for (int i = 0; i < kWarpLanes; i += 8) {
+        const __m128i high = round_to_f16(_mm256_loadu_ps(a + i));
+        const __m128i low = round_to_f16(_mm256_loadu_ps(b + i));
+        auto* to = reinterpret_cast<__m128i*>(result + i);
+        _mm_store_si128(to, _mm_unpacklo_epi16(low, high));
+        _mm_store_si128(to + 1, _mm_unpackhi_epi16(low, high));
+    }
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
 }
 uint32_t pack_bf16x2(float a, float b) {
     return float_to_bf16(b) | float_to_bf16(a) << 16;
-}
-
-/// Values of the codes of a format of at most 8 bits.
-const double* decoded_table(Narrow narrow) {
-    static const auto tables = [] {
-        std::vector<std::vector<double>> all(static_cast<size_t>(Narrow::kUE8M0) + 1,
-                                             std::vector<double>(256));
-        for (const NarrowName& entry : kNarrowNames) {
-            if (entry.bits > 8) continue;
-            for (uint32_t code = 0; code < 256; ++code)
-                all[static_cast<size_t>(entry.format)][code] =
-                    entry.format == Narrow::kUE8M0 ? decode_ue8m0(code)
-                                                   : decode(code, format_of(entry.format));
-        }
-        return all;
-    }();
-    return tables[static_cast<size_t>(narrow)].data();
 }
 
 uint32_t tf32_bits(float a, Rounding rounding) {
@@ -772,7 +872,6 @@ void lower_packed(Reader& reader, const NarrowName& to, const ConvertDetail& mod
         detail->from_pair = true;
         detail->from = from->format;
         detail->from_bits = from->bits;
-        if (from->bits <= 8) detail->decoded = decoded_table(from->format);
         reader.require_operands(2);
         reader.source(1, pair_type(from->bits));
     }
@@ -794,8 +893,18 @@ void lower_packed(Reader& reader, const NarrowName& to, const ConvertDetail& mod
         reader.fail("needs .rn or .rz");
     }
     op.execute = run_pack_floats;
+    if (small && !scale) op.execute = run_encode_small;
+    if (detail->from_pair && half) {
+        for (uint32_t code = 0; code < 256; ++code) {
+            const double value = detail->from == Narrow::kUE8M0
+                                     ? decode_ue8m0(code)
+                                     : decode(code, format_of(detail->from));
+            detail->recoded.push_back(static_cast<uint16_t>(round_narrow(value, *detail)));
+        }
+        op.execute = run_recode;
+    }
     if (half && !detail->from_pair && nearest && !modifiers.relu && !modifiers.satfinite)
-        op.execute = to.format == Narrow::kF16 ? each<pack_f16x2> : each<pack_bf16x2>;
+        op.execute = to.format == Narrow::kF16 ? run_pack_f16x2 : each<pack_bf16x2>;
     op.detail = reader.context().keep(std::move(detail));
 }
 

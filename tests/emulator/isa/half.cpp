@@ -24,10 +24,9 @@ float sub(float a, float b) {
 float mul(float a, float b) {
     return a * b;
 }
-float fma_f16(float a, float b, float c) {
-    return add_odd<float>(a * b, c);
-}
-float fma_bf16(float a, float b, float c) {
+template <bool bf16>
+float fma(float a, float b, float c) {
+    if constexpr (!bf16) return add_odd<float>(a * b, c);
     return to_float_odd(add_odd<double>(double{a} * double{b}, double{c}));
 }
 float ex2(float a) {
@@ -129,6 +128,81 @@ Outcome run3(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
+// The same eight floats at a time, for instructions without modifiers: these are the ones that kernels
+// spend their time in.
+struct VectorAdd {
+    template <bool bf16>
+    static __m256 of(__m256 a, __m256 b, __m256) {
+        return _mm256_add_ps(a, b);
+    }
+};
+struct VectorSub {
+    template <bool bf16>
+    static __m256 of(__m256 a, __m256 b, __m256) {
+        return _mm256_sub_ps(a, b);
+    }
+};
+struct VectorMul {
+    template <bool bf16>
+    static __m256 of(__m256 a, __m256 b, __m256) {
+        return _mm256_mul_ps(a, b);
+    }
+};
+struct VectorFma {
+    /// Products of f16 are exact in float. Those of bf16 are unless they leave its range.
+    template <bool bf16>
+    static __m256 of(__m256 a, __m256 b, __m256 c) {
+        const __m256 product = _mm256_mul_ps(a, b);
+        if (bf16 && leaves_range(a, b, product)) {
+            alignas(32) float x[8], y[8], z[8];
+            _mm256_store_ps(x, a);
+            _mm256_store_ps(y, b);
+            _mm256_store_ps(z, c);
+            for (int i = 0; i < 8; ++i)
+                z[i] = fma<true>(x[i], y[i], z[i]);
+            return _mm256_load_ps(z);
+        }
+        return add_odd(product, c);
+    }
+
+  private:
+    static bool leaves_range(__m256 a, __m256 b, __m256 product) {
+        const __m256 zero = _mm256_setzero_ps();
+        const __m256 size = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), product);
+        const __m256 large = _mm256_cmp_ps(size, _mm256_set1_ps(0x1p127f), _CMP_NLE_UQ);
+        const __m256 small = _mm256_cmp_ps(size, _mm256_set1_ps(0x1p-126f), _CMP_LT_OQ);
+        const __m256 nonzero =
+            _mm256_and_ps(_mm256_cmp_ps(a, zero, _CMP_NEQ_OQ), _mm256_cmp_ps(b, zero, _CMP_NEQ_OQ));
+        return _mm256_movemask_ps(_mm256_or_ps(large, _mm256_and_ps(small, nonzero))) != 0;
+    }
+};
+
+template <typename Vector, int sources, bool bf16, bool packed>
+Outcome run_plain(Warp& warp, const Op& op, LaneMask lanes) {
+    const uint32_t* a = warp.u32(op.src[0]);
+    const uint32_t* b = warp.u32(op.src[1]);
+    const uint32_t* c = warp.u32(op.src[2]);
+    alignas(64) uint32_t result[kWarpLanes];
+    for (int i = 0; i < kWarpLanes; i += 8) {
+        const HalfPair va = load_halves<bf16, packed>(a + i), vb = load_halves<bf16, packed>(b + i);
+        HalfPair vc = va;
+        if (sources == 3) vc = load_halves<bf16, packed>(c + i);
+        HalfPair d = va;
+        d.x = Vector::template of<bf16>(va.x, vb.x, vc.x);
+        if (packed) d.y = Vector::template of<bf16>(va.y, vb.y, vc.y);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(result + i), store_halves<bf16, packed>(d));
+    }
+    store_lanes(warp, op.dst, lanes, result);
+    return Outcome::kNext;
+}
+template <typename Vector, int sources>
+Execute find_plain(bool bf16, bool packed) {
+    return bf16 ? (packed ? run_plain<Vector, sources, true, true>
+                          : run_plain<Vector, sources, true, false>)
+                : (packed ? run_plain<Vector, sources, false, true>
+                          : run_plain<Vector, sources, false, false>);
+}
+
 /// neg and abs only touch signs. op.imm: the bits to flip or to keep.
 template <bool is_abs>
 Outcome run_sign(Warp& warp, const Op& op, LaneMask lanes) {
@@ -193,16 +267,20 @@ void lower_arithmetic(Reader& reader, const std::string& name) {
     }
     if (reader.take("oob")) reader.fail(".oob is not emulated");
     take_flush(reader, half);
+    // No modifier is left for bf16 then: only f16 has .ftz and .sat.
     if (half.bf16 && !is_fma) reader.require_arch(90, name + " of bf16");
     operands(reader, half, is_fma ? 3 : 2);
+    const bool plain = (op.mode & ~kScalar) == 0;
     if (name == "add")
-        op.execute = half.bf16 ? run2<true, add> : run2<false, add>;
+        op.execute = plain ? find_plain<VectorAdd, 2>(half.bf16, half.packed) : run2<false, add>;
     else if (name == "sub")
-        op.execute = half.bf16 ? run2<true, sub> : run2<false, sub>;
+        op.execute = plain ? find_plain<VectorSub, 2>(half.bf16, half.packed) : run2<false, sub>;
     else if (name == "mul")
-        op.execute = half.bf16 ? run2<true, mul> : run2<false, mul>;
+        op.execute = plain ? find_plain<VectorMul, 2>(half.bf16, half.packed) : run2<false, mul>;
+    else if (plain)
+        op.execute = find_plain<VectorFma, 3>(half.bf16, half.packed);
     else
-        op.execute = half.bf16 ? run3<true, fma_bf16> : run3<false, fma_f16>;
+        op.execute = half.bf16 ? run3<true, fma<true>> : run3<false, fma<false>>;
 }
 
 template <bool is_min>

@@ -225,13 +225,14 @@ uint32_t brev32(uint32_t a) {
     return __builtin_bswap32(a);
 }
 
-/// T8, S8: uint8_t or int8_t of the two sources.
+/// Four products of bytes.
 template <typename A, typename B>
 uint32_t dp4a(uint32_t a, uint32_t b, uint32_t c) {
-    for (int i = 0; i < 32; i += 8)
-        c += static_cast<uint32_t>(int32_t(static_cast<A>(a >> i)) *
-                                   int32_t(static_cast<B>(b >> i)));
-    return c;
+    const auto product = [a, b](int i) {
+        return static_cast<uint32_t>(int32_t{static_cast<A>(a >> i)} *
+                                     int32_t{static_cast<B>(b >> i)});
+    };
+    return c + product(0) + product(8) + product(16) + product(24);
 }
 /// 16-bit halves of a times the low or high two bytes of b.
 template <typename A, typename B, bool high>

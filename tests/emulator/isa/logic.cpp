@@ -55,51 +55,45 @@ uint32_t shf(uint32_t a, uint32_t b, uint32_t c) {
     return static_cast<uint32_t>(left ? pair << count >> 32 : pair >> count);
 }
 
-/// Byte n of b:a, or its sign in all bits.
-uint32_t prmt_byte(uint64_t pair, uint32_t selector) {
-    const uint32_t byte = static_cast<uint32_t>(pair >> 8 * (selector & 7)) & 0xFF;
-    return (selector & 8) == 0 ? byte : (byte & 0x80) != 0 ? 0xFF : 0;
-}
-uint32_t prmt(uint32_t a, uint32_t b, uint32_t c) {
-    const uint64_t pair = uint64_t{b} << 32 | a;
-    uint32_t d = 0;
-    for (int i = 0; i < 4; ++i)
-        d |= prmt_byte(pair, c >> 4 * i) << 8 * i;
-    return d;
-}
-
-/// prmt with one selector for all lanes: a byte shuffle of b:a.
-Outcome prmt_constant(Warp& warp, const Op& op, LaneMask lanes) {
-    const uint32_t selector = op.mode;
-    __m128i shuffle, signs;
-    {
-        // Two lanes at a time as 16 bytes: a0 b0 a1 b1.
-        alignas(16) uint8_t index[16], sign[16];
-        for (int i = 0; i < 16; ++i) {
-            const uint32_t nibble = selector >> 4 * (i & 3);
-            index[i] = i < 8 ? static_cast<uint8_t>((nibble & 7) + (i >= 4 ? 8 : 0)) : 0x80;
-            sign[i] = (nibble & 8) != 0 ? 0xFF : 0;
-        }
-        shuffle = _mm_load_si128(reinterpret_cast<const __m128i*>(index));
-        signs = _mm_load_si128(reinterpret_cast<const __m128i*>(sign));
-    }
+/// Byte n of b:a by each nibble of c, or that byte's sign in all bits: a byte shuffle, two lanes a time.
+Outcome run_prmt(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* a = warp.u32(op.src[0]);
     const uint32_t* b = warp.u32(op.src[1]);
+    const uint32_t* c = warp.u32(op.src[2]);
+    // Nibbles spread to bytes.
+    alignas(32) uint32_t selectors[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane)
+        selectors[lane] = (c[lane] & 0xF) | (c[lane] & 0xF0) << 4 | (c[lane] & 0xF00) << 8 |
+                          (c[lane] & 0xF000) << 12;
+    const __m128i zero = _mm_setzero_si128(), seven = _mm_set1_epi8(7), eight = _mm_set1_epi8(8);
+    // In a1 b1 | a0 b0 the bytes of the second lane lie 8 further up.
+    const __m128i second = _mm_set_epi32(0, 0, 0x08080808, 0);
     alignas(64) uint32_t result[kWarpLanes];
-    const __m128i zero = _mm_setzero_si128();
     for (int lane = 0; lane < kWarpLanes; lane += 4) {
         const __m128i va = _mm_load_si128(reinterpret_cast<const __m128i*>(a + lane));
         const __m128i vb = _mm_load_si128(reinterpret_cast<const __m128i*>(b + lane));
-        const __m128i low = _mm_shuffle_epi8(_mm_unpacklo_epi32(va, vb), shuffle);
-        const __m128i high = _mm_shuffle_epi8(_mm_unpackhi_epi32(va, vb), shuffle);
-        const __m128i bytes = _mm_unpacklo_epi64(low, high);
-        const __m128i spread = _mm_cmpgt_epi8(zero, bytes);
-        const __m128i signs4 = _mm_unpacklo_epi64(signs, signs);
+        const __m128i s = _mm_load_si128(reinterpret_cast<const __m128i*>(selectors + lane));
+        const __m128i bytes = _mm_and_si128(s, seven);
+        const __m128i low =
+            _mm_shuffle_epi8(_mm_unpacklo_epi32(va, vb), _mm_or_si128(bytes, second));
+        const __m128i high = _mm_shuffle_epi8(_mm_unpackhi_epi32(va, vb),
+                                              _mm_or_si128(_mm_srli_si128(bytes, 8), second));
+        const __m128i picked = _mm_unpacklo_epi64(low, high);
+        const __m128i is_sign = _mm_cmpeq_epi8(_mm_and_si128(s, eight), eight);
         _mm_store_si128(reinterpret_cast<__m128i*>(result + lane),
-                        _mm_blendv_epi8(bytes, spread, signs4));
+                        _mm_blendv_epi8(picked, _mm_cmpgt_epi8(zero, picked), is_sign));
     }
     store_lanes(warp, op.dst, lanes, result);
     return Outcome::kNext;
+}
+
+/// The same for one lane, without signs.
+uint32_t pick_bytes(uint32_t a, uint32_t b, uint32_t selectors) {
+    const uint64_t pair = uint64_t{b} << 32 | a;
+    uint32_t d = 0;
+    for (int i = 0; i < 4; ++i)
+        d |= (static_cast<uint32_t>(pair >> 8 * (selectors >> 4 * i & 7)) & 0xFF) << 8 * i;
+    return d;
 }
 
 enum PrmtMode : int { kF4e, kB4e, kRc8, kEcl, kEcr, kRc16 };
@@ -110,7 +104,7 @@ uint32_t prmt_mode(uint32_t a, uint32_t b, uint32_t c) {
         {0x3210, 0x4321, 0x5432, 0x6543}, {0x5670, 0x6701, 0x7012, 0x0123},
         {0x0000, 0x1111, 0x2222, 0x3333}, {0x3210, 0x3211, 0x3222, 0x3333},
         {0x0000, 0x1110, 0x2210, 0x3210}, {0x1010, 0x3232, 0x1010, 0x3232}};
-    return prmt(a, b, kSelectors[mode][c & 3]);
+    return pick_bytes(a, b, kSelectors[mode][c & 3]);
 }
 
 /// c bits of a from position b; both are the low 8 bits of their operands.
@@ -329,13 +323,7 @@ void lower_prmt(Reader& reader) {
         default:
             break;
     }
-    const ptx::Operand& selector = reader.operand(3);
-    if (selector.kind == ptx::Operand::Kind::kImmediate) {
-        op.mode = static_cast<uint32_t>(selector.bits);
-        op.execute = prmt_constant;
-    } else {
-        op.execute = each<prmt>;
-    }
+    op.execute = run_prmt;
 }
 
 void lower_bfe(Reader& reader) {

@@ -314,10 +314,10 @@ LaneMask done_lanes(Warp& warp, const Op& op, const BarrierDetail& detail,
     return done;
 }
 
-/// Lands a random part, at least one, of the copies that complete on the barrier.
+/// Lands a random part of the copies that complete on the barrier; perhaps none yet.
 void land_some(Warp& poller, const MbarrierRef& barrier) {
     auto& in_flight = barrier.object->in_flight;
-    size_t count = 1 + poller.random() % in_flight.size();
+    size_t count = poller.random() % (in_flight.size() + 1);
     for (; count != 0 && !in_flight.empty(); --count) {
         std::swap(in_flight[poller.random() % in_flight.size()], in_flight.back());
         const auto landing = std::move(in_flight.back());

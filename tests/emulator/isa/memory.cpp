@@ -47,8 +47,8 @@ void check_address(Warp& warp, const Op& op, LaneMask lanes) {
 }
 
 /// Puts an element of `bytes` bytes into a register, extended to its width.
-void put_element(Warp& warp, const AccessDetail& detail, int k, LaneMask lanes,
-                 const uint8_t* from, int stride) {
+void put_element(Warp& warp, const AccessDetail& detail, int k, LaneMask lanes, const uint8_t* from,
+                 int stride) {
     const int bytes = detail.element;
     const Slot slot = detail.slots[k];
     if (slot == kSinkSlot) return;
@@ -308,15 +308,23 @@ void lower_access(const Instruction& in, LowerContext& context, Op& op, bool loa
         case Space::kShared:
             op.kind = load ? OpKind::kLoadShared : OpKind::kStoreShared;
             break;
-        case Space::kLocal: op.kind = load ? OpKind::kLoadLocal : OpKind::kStoreLocal; break;
+        case Space::kLocal:
+            op.kind = load ? OpKind::kLoadLocal : OpKind::kStoreLocal;
+            break;
         case Space::kParam:
-        case Space::kConst: op.kind = OpKind::kLoadParam; break;
-        default: op.kind = load ? OpKind::kLoadGlobal : OpKind::kStoreGlobal; break;
+        case Space::kConst:
+            op.kind = OpKind::kLoadParam;
+            break;
+        default:
+            op.kind = load ? OpKind::kLoadGlobal : OpKind::kStoreGlobal;
+            break;
     }
     op.detail = context.keep(std::move(detail));
 }
 
-Outcome run_nothing(Warp&, const Op&, LaneMask) { return Outcome::kNext; }
+Outcome run_nothing(Warp&, const Op&, LaneMask) {
+    return Outcome::kNext;
+}
 
 // --- isspacep --------------------------------------------------------------------------------------
 
@@ -398,8 +406,7 @@ Outcome run_discard(Warp& warp, const Op& op, LaneMask lanes) {
     for_lanes(lanes, [&](int lane) {
         if (addresses[lane] % 128 != 0)
             warp.report(op, 1u << lane, FindingKind::kMisaligned, "needs 128-byte alignment", true);
-        uint8_t* at =
-            warp.memory().resolve(warp, op, Space::kGlobal, addresses[lane], 128, true);
+        uint8_t* at = warp.memory().resolve(warp, op, Space::kGlobal, addresses[lane], 128, true);
         std::memset(at, 0xDB, 128);
         Arena& arena = *warp.launch().arena;
         arena.set_uninitialized(*arena.find(addresses[lane]), addresses[lane], 128);

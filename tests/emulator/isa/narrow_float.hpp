@@ -257,4 +257,104 @@ inline void compress(const Halves& in, uint32_t* words) {
     }
 }
 
+/// Eight halves as floats, and the two of them that eight lanes hold. In which order the halves of a pair
+/// lie there does not matter, as long as all operands and the result agree.
+struct HalfPair {
+    __m256 x, y;  ///< y only for packed types
+};
+
+template <bool bf16, bool packed>
+inline HalfPair load_halves(const uint32_t* words) {
+    const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
+    if constexpr (bf16) {
+        const __m256i high = _mm256_and_si256(w, _mm256_set1_epi32(int(0xFFFF0000)));
+        return {_mm256_castsi256_ps(_mm256_slli_epi32(w, 16)), _mm256_castsi256_ps(high)};
+    } else {
+        const __m128i low = _mm256_castsi256_si128(w), high = _mm256_extracti128_si256(w, 1);
+        if constexpr (packed) return {_mm256_cvtph_ps(low), _mm256_cvtph_ps(high)};
+        return {_mm256_cvtph_ps(_mm_packus_epi32(low, high)), _mm256_setzero_ps()};
+    }
+}
+
+/// Codes of bf16 in the low halves of eight lanes.
+inline __m256i round_to_bf16(__m256 value) {
+    const __m256i bits = _mm256_castps_si256(value);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(_mm256_srli_epi32(up, 16), _mm256_set1_epi32(0x7FFF), nan);
+}
+/// Eight codes of f16; NaN is 7FFF.
+inline __m128i round_to_f16(__m256 value) {
+    const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
+    const __m256 canonical_value =
+        _mm256_blendv_ps(value, nan, _mm256_cmp_ps(value, value, _CMP_UNORD_Q));
+    return _mm256_cvtps_ph(canonical_value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/// The words of eight lanes again, rounded to nearest even.
+template <bool bf16, bool packed>
+inline __m256i store_halves(const HalfPair& v) {
+    if constexpr (bf16) {
+        const __m256i low = round_to_bf16(v.x);
+        return packed ? _mm256_or_si256(low, _mm256_slli_epi32(round_to_bf16(v.y), 16)) : low;
+    } else {
+        const __m128i low = round_to_f16(v.x);
+        if constexpr (packed) return _mm256_set_m128i(round_to_f16(v.y), low);
+        return _mm256_cvtepu16_epi32(low);
+    }
+}
+
+/// add_odd() of eight floats.
+inline __m256 add_odd(__m256 a, __m256 b) {
+    const __m256 zero = _mm256_setzero_ps();
+    const __m256 sum = _mm256_add_ps(a, b);
+    const __m256 rest = _mm256_sub_ps(sum, a);
+    const __m256 error =
+        _mm256_add_ps(_mm256_sub_ps(a, _mm256_sub_ps(sum, rest)), _mm256_sub_ps(b, rest));
+    const __m256i bits = _mm256_castps_si256(sum);
+    const __m256i up = _mm256_castps_si256(_mm256_cmp_ps(error, zero, _CMP_GT_OQ));
+    const __m256i down = _mm256_castps_si256(_mm256_cmp_ps(error, zero, _CMP_LT_OQ));
+    const __m256i negative = _mm256_castps_si256(_mm256_cmp_ps(sum, zero, _CMP_LT_OQ));
+    // Masks are -1: away = -1 gives a step of 1, 0 gives -1.
+    const __m256i away = _mm256_xor_si256(up, negative), one = _mm256_set1_epi32(1);
+    const __m256i step = _mm256_sub_epi32(
+        _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_add_epi32(away, away)), one);
+    const __m256i even = _mm256_cmpeq_epi32(_mm256_and_si256(bits, one), _mm256_setzero_si256());
+    const __m256i wanted = _mm256_and_si256(_mm256_or_si256(up, down), even);
+    return _mm256_castsi256_ps(_mm256_add_epi32(bits, _mm256_and_si256(step, wanted)));
+}
+
+/// encode() of a format of at most 8 bits from a float, to nearest even and saturating, without
+/// branches.
+struct SmallEncoder {
+    explicit SmallEncoder(const FloatFormat& format)
+        : shift(23 - format.mantissa_bits),
+          rebias((127 - format.bias) << format.mantissa_bits),
+          sign_shift(32 - format.bits()),
+          nan(format.nan),
+          largest(static_cast<float>(decode(format.max_finite(), format))),
+          smallest_normal(static_cast<float>(power_of_two(1 - format.bias))),
+          // Adding it leaves multiples of the unit of subnormal numbers.
+          magic(static_cast<float>(power_of_two(1 - format.bias - format.mantissa_bits + 23))) {}
+
+    uint32_t operator()(float value) const {
+        const uint32_t bits = bit_cast<uint32_t>(value), sign = bits & 0x80000000u;
+        const float magnitude = std::fabs(value);
+        const float bounded = magnitude < largest ? magnitude : largest;
+        const uint32_t b = bit_cast<uint32_t>(bounded);
+        const uint32_t normal =
+            ((b + ((1u << (shift - 1)) - 1) + (b >> shift & 1)) >> shift) - rebias;
+        const uint32_t subnormal = bit_cast<uint32_t>(bounded + magic) & 0x7FFFFF;
+        const uint32_t code = (bounded < smallest_normal ? subnormal : normal) | sign >> sign_shift;
+        return value != value ? nan : code;
+    }
+
+    int shift;
+    uint32_t rebias;
+    int sign_shift;
+    uint32_t nan;
+    float largest, smallest_normal, magic;
+};
+
 }  // namespace emulator::isa

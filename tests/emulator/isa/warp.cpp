@@ -15,6 +15,21 @@ namespace {
 using ptx::Operand;
 using ptx::Type;
 
+/// Lanes that name the same mask as lane `of`.
+LaneMask same_mask(const uint32_t* masks, int of) {
+    alignas(32) uint32_t flags[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane)
+        flags[lane] = masks[lane] == masks[of];
+    return gather_flags(flags);
+}
+
+/// Lanes that may go on, 0 if none may (Warp::gather()); with one mask for all, in short.
+LaneMask gather_members(Warp& warp, const Op& op, LaneMask lanes, const uint32_t* masks) {
+    const int first = __builtin_ctz(lanes);
+    if ((lanes & ~same_mask(masks, first)) == 0) return warp.gather(op, lanes, masks[first]);
+    return warp.gather(op, lanes, masks);
+}
+
 /// Calls fn(lanes, first lane) for each set of lanes that work together. Lanes of one set must name
 /// the same mask.
 template <typename Fn>
@@ -22,8 +37,7 @@ void for_sets(Warp& warp, const Op& op, LaneMask ready, const uint32_t* masks, F
     for (LaneMask left = ready; left != 0;) {
         const int first = __builtin_ctz(left);
         const LaneMask set = (ready & masks[first]) | LaneMask{1} << first;
-        LaneMask same = 0;
-        for_lanes(set, [&](int lane) { same |= LaneMask(masks[lane] == masks[first]) << lane; });
+        const LaneMask same = set & same_mask(masks, first);
         if (same != set)
             warp.report(op, set & ~same, FindingKind::kDivergentBarrier,
                         "lanes of one operation name different member masks");
@@ -53,66 +67,49 @@ enum class Shuffle : uint32_t { kUp, kDown, kButterfly, kIndex };
 template <Shuffle how>
 Outcome run_shfl(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[3]);
-    const LaneMask ready = warp.gather(op, lanes, masks);
+    const LaneMask ready = gather_members(warp, op, lanes, masks);
     if (ready == 0) return Outcome::kBlocked;
     const uint32_t* a = warp.u32(op.src[0]);
     const uint32_t* b = warp.u32(op.src[1]);
     const uint32_t* c = warp.u32(op.src[2]);
     const Slot p_slot = static_cast<Slot>(op.imm);
 
-    alignas(64) uint32_t result[kWarpLanes] = {};
-    LaneMask in_range = 0, absent = 0, suspicious = 0, suspicious_p = 0;
-    const bool checks = warp.checks();
-    const LaneMask taint_a = checks ? warp.taint(op.src[0]) : 0;
-    const LaneMask taint_where =
-        checks ? warp.taint(op.src[1]) | warp.taint(op.src[2]) | warp.taint(op.src[3]) : 0;
-    int absent_from = 0;
-    for_lanes(ready, [&](int lane) {
+    // Everything by lanes in loops that the compiler vectorizes.
+    alignas(64) int32_t from[kWarpLanes];
+    alignas(64) uint32_t inside[kWarpLanes], present[kWarpLanes], result[kWarpLanes];
+    for (int lane = 0; lane < kWarpLanes; ++lane) {
         const int by = static_cast<int>(b[lane] & 31), clamp = static_cast<int>(c[lane] & 31);
         const int segment = static_cast<int>(c[lane] >> 8 & 31);
         const int lowest = lane & segment;
         const int bound = lowest | (clamp & ~segment & 31);
-        int from = 0;
-        bool inside = false;
-        switch (how) {
-            case Shuffle::kUp:
-                from = lane - by;
-                inside = from >= bound;
-                break;
-            case Shuffle::kDown:
-                from = lane + by;
-                inside = from <= bound;
-                break;
-            case Shuffle::kButterfly:
-                from = lane ^ by;
-                inside = from <= bound;
-                break;
-            case Shuffle::kIndex:
-                from = lowest | (by & ~segment & 31);
-                inside = from <= bound;
-                break;
-        }
-        if (!inside) from = lane;
-        const LaneMask bit = LaneMask{1} << lane;
-        in_range |= inside ? bit : 0;
-        if ((ready & masks[lane]) >> from & 1) {
-            result[lane] = a[from];
-            suspicious |= (taint_a >> from & 1) != 0 ? bit : 0;
-        } else {
-            absent |= bit;
-            absent_from = from;
-            suspicious |= bit;
-        }
-        suspicious |= taint_where & bit;
-        suspicious_p |= taint_where & bit;
-    });
+        const int at = how == Shuffle::kUp          ? lane - by
+                       : how == Shuffle::kDown      ? lane + by
+                       : how == Shuffle::kButterfly ? lane ^ by
+                                                    : lowest | (by & ~segment & 31);
+        const bool in_range = how == Shuffle::kUp ? at >= bound : at <= bound;
+        from[lane] = in_range ? at : lane;
+        inside[lane] = in_range;
+        present[lane] = (ready & masks[lane]) >> from[lane] & 1;
+    }
+    for (int lane = 0; lane < kWarpLanes; ++lane)
+        result[lane] = present[lane] != 0 ? a[from[lane]] : 0;
+    const LaneMask in_range = gather_flags(inside);
+    const LaneMask absent = ready & ~gather_flags(present);
+
+    const bool checks = warp.checks();
+    const LaneMask taint_a = checks ? warp.taint(op.src[0]) : 0;
+    const LaneMask suspicious_p =
+        checks ? warp.taint(op.src[1]) | warp.taint(op.src[2]) | warp.taint(op.src[3]) : 0;
+    LaneMask suspicious = absent | suspicious_p;
+    if (taint_a != 0)
+        for_lanes(ready, [&](int lane) { suspicious |= (taint_a >> from[lane] & 1) << lane; });
     if (absent != 0)
-        warp.report(
-            op, absent, FindingKind::kDivergentBarrier,
-            "reads from lane " + std::to_string(absent_from) + ", which does not take part");
+        warp.report(op, absent, FindingKind::kDivergentBarrier,
+                    "reads from lane " + std::to_string(from[__builtin_ctz(absent)]) +
+                        ", which does not take part");
     if (checks) {
         const Slot where = (warp.taint(op.src[1]) & ready) != 0 ? op.src[1] : op.src[2];
-        warp.pass_taint(op.dst, ready, suspicious, (taint_where & ready) != 0 ? where : op.src[0]);
+        warp.pass_taint(op.dst, ready, suspicious, (suspicious_p & ready) != 0 ? where : op.src[0]);
         if (p_slot != kSinkSlot) warp.pass_taint(p_slot, ready, suspicious_p, where);
     }
     store_lanes(warp, op.dst, ready, result);
@@ -156,7 +153,7 @@ enum class Vote : uint32_t { kAll, kAny, kUni, kBallot };
 template <Vote how>
 Outcome run_vote(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[1]);
-    const LaneMask ready = warp.gather(op, lanes, masks);
+    const LaneMask ready = gather_members(warp, op, lanes, masks);
     if (ready == 0) return Outcome::kBlocked;
     LaneMask votes = warp.predicate(op.src[0]);
     if (op.mode != 0) votes = ~votes;
@@ -215,7 +212,7 @@ void lower_vote(Reader& reader) {
 template <typename T, bool all>
 Outcome run_match(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[1]);
-    const LaneMask ready = warp.gather(op, lanes, masks);
+    const LaneMask ready = gather_members(warp, op, lanes, masks);
     if (ready == 0) return Outcome::kBlocked;
     const T* a = warp.lanes<T>(op.src[0]);
     const Slot p_slot = static_cast<Slot>(op.imm);
@@ -286,7 +283,7 @@ uint32_t difference(uint32_t a, uint32_t b) {
 template <uint32_t (*fn)(uint32_t, uint32_t)>
 Outcome run_redux(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[1]);
-    const LaneMask ready = warp.gather(op, lanes, masks);
+    const LaneMask ready = gather_members(warp, op, lanes, masks);
     if (ready == 0) return Outcome::kBlocked;
     const uint32_t* a = warp.u32(op.src[0]);
     alignas(64) uint32_t result[kWarpLanes] = {};
@@ -344,7 +341,7 @@ void lower_redux(Reader& reader) {
 /// choice is the same whenever the members are: the lowest lane.
 Outcome run_elect(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[0]);
-    const LaneMask ready = warp.gather(op, lanes, masks);
+    const LaneMask ready = gather_members(warp, op, lanes, masks);
     if (ready == 0) return Outcome::kBlocked;
     alignas(64) uint32_t result[kWarpLanes] = {};
     LaneMask leaders = 0;

@@ -80,10 +80,10 @@ class Arena {
     uint64_t base_ = 0, reserved_ = 0;
     uint64_t next_page_ = 1;
     uint8_t* initialized_ = nullptr;
-    uint32_t* owners_ = nullptr;  ///< per page: allocation, 0 = none
+    uint32_t* owners_ = nullptr;         ///< per page: allocation, 0 = none
     Allocation* allocations_ = nullptr;  ///< [0] unused; reserved, so that readers need no lock
     uint32_t count_ = 1;
-    std::deque<uint32_t> freed_;          ///< quarantine, oldest first
+    std::deque<uint32_t> freed_;  ///< quarantine, oldest first
     std::mutex mutex_;
 };
 

@@ -38,7 +38,7 @@ struct Access {
     ptx::Space space = ptx::Space::kGeneric;  ///< kShared: 32-bit shared addresses (see above)
     Order order = Order::kWeak;
     Scope scope = Scope::kGpu;
-    bool count = true;  ///< feed the counters (bank conflicts, sectors)
+    bool count = true;         ///< feed the counters (bank conflicts, sectors)
     bool noncoherent = false;  ///< ld.global.nc: nobody may have written it in this launch
 };
 
@@ -57,9 +57,9 @@ class Memory {
 
     /// Read-modify-write, lane by lane in an order that depends on the seed: old values go to
     /// old[lane * stride]. `modify(old, lane, result)` computes the new bytes.
-    virtual LaneMask atomic(Warp& warp, const Access& access, uint8_t* old, int stride,
-                            const std::function<void(const uint8_t* old, int lane, uint8_t* result)>&
-                                modify) = 0;
+    virtual LaneMask atomic(
+        Warp& warp, const Access& access, uint8_t* old, int stride,
+        const std::function<void(const uint8_t* old, int lane, uint8_t* result)>& modify) = 0;
 
     /// Host pointer to `bytes` bytes at an address for bulk engines (cp.async, TMA, wgmma operands);
     /// checks bounds and liveness, reports and returns nullptr on a fault. Ordering and
@@ -94,8 +94,8 @@ class Memory {
 
     /// A remote reduction that completes on an mbarrier lands: as note_write(..., true, moment), but
     /// reductions are no races among themselves.
-    virtual void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
-                                Moment moment) = 0;
+    virtual void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes,
+                                Proxy proxy, Moment moment) = 0;
 
     /// Bytes that a bulk copy brought from where nothing was ever written: they stay uninitialized.
     virtual void mark_uninitialized(Warp& /*warp*/, uint8_t* /*where*/, int64_t /*bytes*/) {}

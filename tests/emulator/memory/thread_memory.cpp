@@ -48,17 +48,33 @@ uint8_t reach_of(Scope scope) noexcept {
     return scope == Scope::kCta ? 0 : scope == Scope::kCluster ? 1 : 2;
 }
 
-bool acquires(Order order) noexcept { return order == Order::kAcquire || order == Order::kAcqRel; }
-bool releases(Order order) noexcept { return order == Order::kRelease || order == Order::kAcqRel; }
+bool acquires(Order order) noexcept {
+    return order == Order::kAcquire || order == Order::kAcqRel;
+}
+bool releases(Order order) noexcept {
+    return order == Order::kRelease || order == Order::kAcqRel;
+}
 
 void copy_bytes(uint8_t* to, const uint8_t* from, int bytes) noexcept {
     switch (bytes) {
-        case 1: *to = *from; return;
-        case 2: std::memcpy(to, from, 2); return;
-        case 4: std::memcpy(to, from, 4); return;
-        case 8: std::memcpy(to, from, 8); return;
-        case 16: std::memcpy(to, from, 16); return;
-        default: std::memcpy(to, from, static_cast<size_t>(bytes)); return;
+        case 1:
+            *to = *from;
+            return;
+        case 2:
+            std::memcpy(to, from, 2);
+            return;
+        case 4:
+            std::memcpy(to, from, 4);
+            return;
+        case 8:
+            std::memcpy(to, from, 8);
+            return;
+        case 16:
+            std::memcpy(to, from, 16);
+            return;
+        default:
+            std::memcpy(to, from, static_cast<size_t>(bytes));
+            return;
     }
 }
 
@@ -123,11 +139,16 @@ std::unique_ptr<Memory> make_memory(Worker& worker) {
     return std::make_unique<ThreadMemory>(worker);
 }
 
-void finish_memory(Worker& worker) { static_cast<ThreadMemory&>(worker.memory()).finish(); }
+void finish_memory(Worker& worker) {
+    static_cast<ThreadMemory&>(worker.memory()).finish();
+}
 
 ThreadMemory::ThreadMemory(Worker& worker)
-    : worker_(worker), launch_(worker.launch()), arena_(*worker.launch().arena),
-      counters_(worker.counters), checks_(worker.launch().checks) {}
+    : worker_(worker),
+      launch_(worker.launch()),
+      arena_(*worker.launch().arena),
+      counters_(worker.counters),
+      checks_(worker.launch().checks) {}
 
 // --- parties, patterns, counters -------------------------------------------------------------------
 
@@ -246,10 +267,10 @@ void ThreadMemory::finish() {
 // --- what goes wrong -------------------------------------------------------------------------------
 
 void ThreadMemory::misaligned(Warp& warp, const Op& op, int lane, uint64_t address, int bytes) {
-    warp.report(op, 1u << lane, FindingKind::kMisaligned,
-                "the address " + hex(address) + " is not aligned to " + std::to_string(bytes) +
-                    " bytes",
-                true);
+    warp.report(
+        op, 1u << lane, FindingKind::kMisaligned,
+        "the address " + hex(address) + " is not aligned to " + std::to_string(bytes) + " bytes",
+        true);
     throw Fault("misaligned");
 }
 
@@ -267,7 +288,8 @@ const Allocation& ThreadMemory::global_at(Warp& warp, const Op& op, int lane, ui
         } else if (address < near->base) {
             message += std::to_string(near->base - address) + " bytes before";
         } else if (address - near->base >= near->bytes) {
-            message += std::to_string(address - near->base - near->bytes) + " bytes behind the end of";
+            message +=
+                std::to_string(address - near->base - near->bytes) + " bytes behind the end of";
         } else {
             message += "across the end of";
         }
@@ -310,9 +332,9 @@ uint8_t* ThreadMemory::local_at(Warp& warp, const Op& op, int lane, uint64_t add
     const Frame& frame = *warp.group().frame;
     const uint32_t end = frame.local_base + frame.code->local_bytes;
     if (address < kLocalFirst || address + bytes > end) {
-        const std::string message = "accesses " + std::to_string(bytes) + " bytes at local address " +
-                                    hex(address) + "; the thread has " + hex(kLocalFirst) + ".." +
-                                    hex(end);
+        const std::string message = "accesses " + std::to_string(bytes) +
+                                    " bytes at local address " + hex(address) +
+                                    "; the thread has " + hex(kLocalFirst) + ".." + hex(end);
         warp.report(op, 1u << lane, FindingKind::kOutOfBounds, message, true);
         throw Fault(message);
     }
@@ -366,11 +388,14 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
         // It was read before; perhaps in vain.
         const Cluster& cluster = *warp.block().cluster;
         const uint32_t place = conflict.other_column % cluster.columns_per_block;
-        const uint32_t function = conflict.other_pc >> 20;
-        if (place < cluster.warps_per_block && function == 0) {
-            Warp& reader =
-                cluster.blocks[conflict.other_column / cluster.columns_per_block]->warps[place];
-            const Kernel& code = launch_.program->entry();
+        Warp* reader = nullptr;
+        if (place < cluster.warps_per_block)
+            reader =
+                &cluster.blocks[conflict.other_column / cluster.columns_per_block]->warps[place];
+        const Kernel& code = reader != nullptr && !reader->groups().empty()
+                                 ? *reader->groups()[0].frame->code
+                                 : launch_.program->entry();
+        if (reader != nullptr && (conflict.other_pc & 0xFFFF) < code.ops.size()) {
             const ptx::Instruction& writer = warp.code().function->instructions[op.index];
             const uint32_t cause = worker_.cause(
                 conflict.kind, code, code.ops[conflict.other_pc & 0xFFFF],
@@ -378,7 +403,7 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
                     std::to_string(warp.index()) + " (line " +
                     std::to_string(writer.location.line) + ": " + writer.full_opcode() + ")",
                 launch_.program->source(writer.location));
-            if (not_used_yet(worker_, reader, conflict, cause)) return;
+            if (not_used_yet(worker_, *reader, conflict, cause)) return;
         }
     }
     std::string message;
@@ -408,7 +433,8 @@ uint32_t ThreadMemory::cause_uninitialized(Warp& warp, const Op& op, uint64_t ad
                                            const char* where) {
     (void)address;
     return worker_.cause(FindingKind::kUninitialized, warp.code(), op,
-                         std::string("loaded from ") + where + " memory that was never written", "");
+                         std::string("loaded from ") + where + " memory that was never written",
+                         "");
 }
 
 uint32_t ThreadMemory::cause_unfinished(Warp& warp, const Op& op, uint64_t address) {
@@ -457,20 +483,30 @@ void ThreadMemory::strong_effects(Warp& warp, const Access& access, bool reads, 
 
 LaneMask ThreadMemory::load(Warp& warp, const Access& access, uint8_t* out, int stride) {
     switch (access.space) {
-        case Space::kShared: return load_shared(warp, access, out, stride);
-        case Space::kLocal: return load_local(warp, access, out, stride);
+        case Space::kShared:
+            return load_shared(warp, access, out, stride);
+        case Space::kLocal:
+            return load_local(warp, access, out, stride);
         case Space::kGlobal:
         case Space::kConst:
-        case Space::kParam: return load_global(warp, access, out, stride);
-        case Space::kGeneric: break;
+        case Space::kParam:
+            return load_global(warp, access, out, stride);
+        case Space::kGeneric:
+            break;
     }
     uint64_t addresses[kWarpLanes];
     LaneMask shared = 0, local = 0, global = 0;
     for_lanes(access.lanes, [&](int lane) {
         switch (classify(access.addresses[lane], &addresses[lane])) {
-            case Space::kShared: shared |= 1u << lane; break;
-            case Space::kLocal: local |= 1u << lane; break;
-            default: global |= 1u << lane; break;
+            case Space::kShared:
+                shared |= 1u << lane;
+                break;
+            case Space::kLocal:
+                local |= 1u << lane;
+                break;
+            default:
+                global |= 1u << lane;
+                break;
         }
     });
     Access part = access;
@@ -537,8 +573,8 @@ LaneMask ThreadMemory::load_global(Warp& warp, const Access& access, uint8_t* ou
                 std::memcpy(out + first * stride, from, span);
             } else {
                 for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(out + lane * stride, from + bytes * static_cast<uint64_t>(lane - first),
-                               access.bytes);
+                    copy_bytes(out + lane * stride,
+                               from + bytes * static_cast<uint64_t>(lane - first), access.bytes);
                 });
             }
             if (access.order != Order::kWeak)
@@ -583,7 +619,8 @@ LaneMask ThreadMemory::suspicious_shared(Warp& warp, const Op& op, Block& block,
     const uint32_t at = offset - kSharedFirst;
     LaneMask bad = 0;
     if (shadow.unfinished_bytes != 0 &&
-        bits_any(shadow.unfinished(), at, uint64_t{bytes_per_lane} * static_cast<uint32_t>(lanes))) {
+        bits_any(shadow.unfinished(), at,
+                 uint64_t{bytes_per_lane} * static_cast<uint32_t>(lanes))) {
         for (int i = 0; i < lanes; ++i)
             if (bits_any(shadow.unfinished(), at + bytes_per_lane * static_cast<uint32_t>(i),
                          bytes_per_lane))
@@ -591,7 +628,8 @@ LaneMask ThreadMemory::suspicious_shared(Warp& warp, const Op& op, Block& block,
         warp.set_cause(cause_unfinished(warp, op, offset));
         if (bad != 0) return bad;
     }
-    if (!bits_all(shadow.initialized(), at, uint64_t{bytes_per_lane} * static_cast<uint32_t>(lanes))) {
+    if (!bits_all(shadow.initialized(), at,
+                  uint64_t{bytes_per_lane} * static_cast<uint32_t>(lanes))) {
         for (int i = 0; i < lanes; ++i)
             if (!bits_all(shadow.initialized(), at + bytes_per_lane * static_cast<uint32_t>(i),
                           bytes_per_lane))
@@ -613,7 +651,8 @@ LaneMask ThreadMemory::load_shared(Warp& warp, const Access& access, uint8_t* ou
     if (access.count) count_shared(access, pattern, false);
 
     if (pattern != Pattern::kAny) {
-        const uint32_t span = pattern == Pattern::kRun ? bytes * static_cast<uint32_t>(lanes) : bytes;
+        const uint32_t span =
+            pattern == Pattern::kRun ? bytes * static_cast<uint32_t>(lanes) : bytes;
         const uint64_t rank = start >> 24;
         const auto offset = static_cast<uint32_t>(start & 0xFFFFFF);
         if (start % bytes != 0) misaligned(warp, op, first, start, access.bytes);
@@ -628,8 +667,8 @@ LaneMask ThreadMemory::load_shared(Warp& warp, const Access& access, uint8_t* ou
                 SharedShadow& shadow = *block.shadow;
                 const uint32_t shift =
                     pattern == Pattern::kRun ? log2_floor(bytes >> shadow.granule_shift()) : 31;
-                Conflict conflict = shadow.read(who, offset - kSharedFirst, span,
-                                                {first, static_cast<int>(shift)});
+                Conflict conflict =
+                    shadow.read(who, offset - kSharedFirst, span, {first, static_cast<int>(shift)});
                 if (pattern == Pattern::kSame && lanes > 1 && !conflict)
                     conflict = shadow.read(who, offset - kSharedFirst, span,
                                            {31 - __builtin_clz(access.lanes), 31});
@@ -646,8 +685,8 @@ LaneMask ThreadMemory::load_shared(Warp& warp, const Access& access, uint8_t* ou
                 std::memcpy(out + first * stride, from, span);
             } else {
                 for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(out + lane * stride, from + bytes * static_cast<uint32_t>(lane - first),
-                               access.bytes);
+                    copy_bytes(out + lane * stride,
+                               from + bytes * static_cast<uint32_t>(lane - first), access.bytes);
                 });
             }
             if (access.order != Order::kWeak)
@@ -702,20 +741,30 @@ void ThreadMemory::store(Warp& warp, const Access& access, const uint8_t* in, in
                          LaneMask suspicious) {
     worker_.progress();
     switch (access.space) {
-        case Space::kShared: return store_shared(warp, access, in, stride, suspicious);
-        case Space::kLocal: return store_local(warp, access, in, stride, suspicious);
+        case Space::kShared:
+            return store_shared(warp, access, in, stride, suspicious);
+        case Space::kLocal:
+            return store_local(warp, access, in, stride, suspicious);
         case Space::kGlobal:
         case Space::kConst:
-        case Space::kParam: return store_global(warp, access, in, stride, suspicious);
-        case Space::kGeneric: break;
+        case Space::kParam:
+            return store_global(warp, access, in, stride, suspicious);
+        case Space::kGeneric:
+            break;
     }
     uint64_t addresses[kWarpLanes];
     LaneMask shared = 0, local = 0, global = 0;
     for_lanes(access.lanes, [&](int lane) {
         switch (classify(access.addresses[lane], &addresses[lane])) {
-            case Space::kShared: shared |= 1u << lane; break;
-            case Space::kLocal: local |= 1u << lane; break;
-            default: global |= 1u << lane; break;
+            case Space::kShared:
+                shared |= 1u << lane;
+                break;
+            case Space::kLocal:
+                local |= 1u << lane;
+                break;
+            default:
+                global |= 1u << lane;
+                break;
         }
     });
     Access part = access;
@@ -758,9 +807,9 @@ void ThreadMemory::store_global(Warp& warp, const Access& access, const uint8_t*
             add_traffic(*allocation, 0, span);
             if (checks_) {
                 arena_.set_initialized(*allocation, start, span);
-                const Conflict conflict = launch_.shadow->write(
-                    party(warp, access), start, static_cast<uint32_t>(span), first,
-                    static_cast<uint32_t>(bytes), double_writes);
+                const Conflict conflict =
+                    launch_.shadow->write(party(warp, access), start, static_cast<uint32_t>(span),
+                                          first, static_cast<uint32_t>(bytes), double_writes);
                 if (conflict) report(warp, op, access.lanes, conflict, true, false);
             }
             auto* to = reinterpret_cast<uint8_t*>(start);
@@ -811,11 +860,17 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
     const Pattern pattern = this->pattern(access, first);
     const int lanes = __builtin_popcount(access.lanes);
     if (access.count) count_shared(access, pattern, true);
+    // What was never written may pass through shared memory unused; a race is told right here.
+    if (suspicious != 0 && checks_ &&
+        worker_.cause(warp.cause()).kind != FindingKind::kUninitialized) {
+        warp.report_cause(op, suspicious, "the value stored was");
+        suspicious = 0;
+    }
     const auto over_copy = [&](Block& block, uint32_t at, uint32_t span, LaneMask who) {
         if (block.shadow->unfinished_bytes != 0 && bits_any(block.shadow->unfinished(), at, span))
-            warp.report(op, who, FindingKind::kUnfinishedCopy,
-                        "writes shared memory at offset " + hex(at) +
-                            " that a copy in flight will fill");
+            warp.report(
+                op, who, FindingKind::kUnfinishedCopy,
+                "writes shared memory at offset " + hex(at) + " that a copy in flight will fill");
     };
 
     if (pattern == Pattern::kRun && start >> 24 == static_cast<uint64_t>(warp.block().rank)) {
@@ -830,12 +885,12 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
                 over_copy(block, at, span, access.lanes);
                 bits_assign(shadow.initialized(), at, span, true);
                 for_lanes(suspicious & access.lanes, [&](int lane) {
-                    bits_assign(shadow.initialized(), at + bytes * static_cast<uint32_t>(lane - first),
-                                bytes, false);
+                    bits_assign(shadow.initialized(),
+                                at + bytes * static_cast<uint32_t>(lane - first), bytes, false);
                 });
-                const Conflict conflict =
-                    shadow.write(party(warp, access), at, span,
-                                 {first, static_cast<int>(log2_floor(bytes >> shadow.granule_shift()))});
+                const Conflict conflict = shadow.write(
+                    party(warp, access), at, span,
+                    {first, static_cast<int>(log2_floor(bytes >> shadow.granule_shift()))});
                 if (conflict) report(warp, op, access.lanes, conflict, true, true);
             }
             uint8_t* to = block.shared + offset;
@@ -862,7 +917,8 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
         if (checks_) {
             const uint32_t at = place.offset - kSharedFirst;
             over_copy(*place.block, at, bytes, 1u << lane);
-            bits_assign(place.block->shadow->initialized(), at, bytes, (suspicious >> lane & 1) == 0);
+            bits_assign(place.block->shadow->initialized(), at, bytes,
+                        (suspicious >> lane & 1) == 0);
             const Conflict conflict = place.block->shadow->write(who, at, bytes, {lane, 31});
             const bool same_value = conflict.kind == FindingKind::kLaneRace &&
                                     conflict.other_pc == who.pc &&
@@ -980,8 +1036,7 @@ uint8_t* ThreadMemory::resolve(Warp& warp, const Op& op, Space space, uint64_t a
     const int lane = __builtin_ctz(warp.group().lanes | 0x80000000u);
     if (space == Space::kGeneric) space = classify(address, &address);
     if (space == Space::kShared) {
-        const Place place =
-            shared_at(warp, op, lane, address, static_cast<uint32_t>(bytes), write);
+        const Place place = shared_at(warp, op, lane, address, static_cast<uint32_t>(bytes), write);
         return place.block->shared + place.offset;
     }
     if (space == Space::kLocal) {
@@ -996,7 +1051,8 @@ uint8_t* ThreadMemory::resolve(Warp& warp, const Op& op, Space space, uint64_t a
 
 Block* ThreadMemory::owner(Warp& warp, const uint8_t* where, int64_t bytes) const noexcept {
     for (Block* block : warp.block().cluster->blocks)
-        if (where >= block->shared + kSharedFirst && where + bytes <= block->shared + block->shared_end)
+        if (where >= block->shared + kSharedFirst &&
+            where + bytes <= block->shared + block->shared_end)
             return block;
     return nullptr;
 }
@@ -1038,8 +1094,8 @@ bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int
             good = false;
         }
         if (!allocation->read_only) {
-            const Conflict conflict = launch_.shadow->read(
-                party(warp, op, proxy, moment), address, static_cast<uint32_t>(bytes), lane, 0);
+            const Conflict conflict = launch_.shadow->read(party(warp, op, proxy, moment), address,
+                                                           static_cast<uint32_t>(bytes), lane, 0);
             if (conflict) {
                 warp.set_cause(cause_of(warp, op, conflict, false));
                 good = false;
@@ -1088,9 +1144,8 @@ void ThreadMemory::note_write(Warp& warp, const Op& op, uint8_t* where, int64_t 
         if (complete) add_traffic(*allocation, 0, static_cast<uint64_t>(bytes));
         if (!checks_) return;
         if (complete) arena_.set_initialized(*allocation, address, static_cast<uint64_t>(bytes));
-        const Conflict conflict =
-            launch_.shadow->write(party(warp, op, proxy, moment), address,
-                                  static_cast<uint32_t>(bytes), lane, 0, false);
+        const Conflict conflict = launch_.shadow->write(
+            party(warp, op, proxy, moment), address, static_cast<uint32_t>(bytes), lane, 0, false);
         if (conflict) report(warp, op, lanes, conflict, true, false);
         return;
     }
@@ -1103,9 +1158,9 @@ void ThreadMemory::note_write(Warp& warp, const Op& op, uint8_t* where, int64_t 
     const Party who = party(warp, op, proxy, moment);
     if (!complete) {
         if (shadow.unfinished_bytes != 0 && bits_any(shadow.unfinished(), at, span)) {
-            warp.report(op, lanes, FindingKind::kUnfinishedCopy,
-                        "a copy into shared memory at offset " + hex(at) +
-                            " where another is in flight");
+            warp.report(
+                op, lanes, FindingKind::kUnfinishedCopy,
+                "a copy into shared memory at offset " + hex(at) + " where another is in flight");
         } else {
             const Conflict conflict = shadow.write(who, at, span, {lane, 31});
             if (conflict) report(warp, op, lanes, conflict, true, true);
@@ -1139,9 +1194,9 @@ void ThreadMemory::issue_store(Warp& warp, const Access& access) {
                              LaneRun run) {
         SharedShadow& shadow = *block.shadow;
         if (shadow.unfinished_bytes != 0 && bits_any(shadow.unfinished(), at, span)) {
-            warp.report(op, lanes, FindingKind::kUnfinishedCopy,
-                        "a copy into shared memory at offset " + hex(at) +
-                            " where another is in flight");
+            warp.report(
+                op, lanes, FindingKind::kUnfinishedCopy,
+                "a copy into shared memory at offset " + hex(at) + " where another is in flight");
         } else {
             const Conflict conflict = shadow.write(who, at, span, run);
             if (conflict) report(warp, op, lanes, conflict, true, true);
@@ -1156,8 +1211,9 @@ void ThreadMemory::issue_store(Warp& warp, const Access& access) {
         if (start >> 24 == static_cast<uint64_t>(block.rank) && offset >= kSharedFirst &&
             offset + span <= block.shared_end) {
             if (checks_)
-                span_of(block, offset - kSharedFirst, span, access.lanes,
-                        {first, static_cast<int>(log2_floor(bytes >> block.shadow->granule_shift()))});
+                span_of(
+                    block, offset - kSharedFirst, span, access.lanes,
+                    {first, static_cast<int>(log2_floor(bytes >> block.shadow->granule_shift()))});
             return;
         }
     }
@@ -1165,7 +1221,8 @@ void ThreadMemory::issue_store(Warp& warp, const Access& access) {
         const uint64_t address = access.addresses[lane];
         if (address % bytes != 0) misaligned(warp, op, lane, address, access.bytes);
         const Place place = shared_at(warp, op, lane, address, bytes, true);
-        if (checks_) span_of(*place.block, place.offset - kSharedFirst, bytes, 1u << lane, {lane, 31});
+        if (checks_)
+            span_of(*place.block, place.offset - kSharedFirst, bytes, 1u << lane, {lane, 31});
     });
 }
 
@@ -1248,6 +1305,8 @@ void ThreadMemory::fence(Warp& warp, Order /*order*/, Scope scope) {
     fence_clocks(warp, reach_of(scope));
 }
 
-void ThreadMemory::fence_proxy_async(Warp& warp) { fence_proxy_clocks(warp); }
+void ThreadMemory::fence_proxy_async(Warp& warp) {
+    fence_proxy_clocks(warp);
+}
 
 }  // namespace emulator

@@ -20,9 +20,9 @@ class ThreadMemory final : public Memory {
     LaneMask load(Warp& warp, const Access& access, uint8_t* out, int stride) override;
     void store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                LaneMask suspicious) override;
-    LaneMask atomic(Warp& warp, const Access& access, uint8_t* old, int stride,
-                    const std::function<void(const uint8_t* old, int lane, uint8_t* result)>&
-                        modify) override;
+    LaneMask atomic(
+        Warp& warp, const Access& access, uint8_t* old, int stride,
+        const std::function<void(const uint8_t* old, int lane, uint8_t* result)>& modify) override;
     uint8_t* resolve(Warp& warp, const Op& op, ptx::Space space, uint64_t address, int64_t bytes,
                      bool write) override;
     bool note_read(Warp& warp, const Op& op, const uint8_t* where, int64_t bytes,

@@ -22,14 +22,14 @@ void expect_atomic(const std::string& instruction, T before, std::vector<T> oper
             list += ", " + r + std::to_string(10 + i);
         }
         if (shared)
-            body += ".shared .align 8 .b8 cell[8];\nmov.u32 %r1, cell;\nld.global." + bits + " " + r +
-                    "20, [%d1];\nst.shared." + bits + " [%r1], " + r + "20;\n";
+            body += ".shared .align 8 .b8 cell[8];\nmov.u32 %r1, cell;\nld.global." + bits + " " +
+                    r + "20, [%d1];\nst.shared." + bits + " [%r1], " + r + "20;\n";
         const std::string address = shared ? "[%r1]" : "[%d1]";
         body += text + " " + r + "21, " + address + list + ";\nst.global." + bits + " [%d2], " + r +
                 "21;\n";
         if (shared)
-            body += "ld.shared." + bits + " " + r + "22, [%r1];\nst.global." + bits + " [%d1], " + r +
-                    "22;\n";
+            body += "ld.shared." + bits + " " + r + "22, [%r1];\nst.global." + bits + " [%d1], " +
+                    r + "22;\n";
         Runner runner(entry("k", ".param .u64 x, .param .u64 old", body));
         const uint64_t x = runner.upload(std::vector<T>{before});
         std::vector<uint8_t> memory(32, 0);
@@ -77,7 +77,8 @@ TEST(Atomic, EveryOperation) {
 
 TEST(Atomic, GlobalF32AddFlushesSubnormals) {
     const auto sum = [](bool shared) {
-        Runner runner(entry("k", ".param .u64 x", std::string(R"(
+        Runner runner(entry("k", ".param .u64 x",
+                            std::string(R"(
     .shared .align 4 .b8 cell[4];
     ld.param.u64 %d1, [x];
     mov.u32 %r1, cell;
@@ -123,8 +124,8 @@ TEST(Atomic, VectorsAndWideOnes) {
     const uint64_t out = runner.upload(std::vector<uint32_t>(8, 0));
     EXPECT_TRUE(clean(runner.run("k", 1, 1, Parameters().add(x).add(out))));
     const auto left = runner.download<uint32_t>(x, 12);
-    const std::vector<uint32_t> expected = {0x40400000, 0x40400000, 0x3F800000, 0x40000000,
-                                            0x3C004000, 0x3C004000, 0, 0, 6, 0, 5, 0};
+    const std::vector<uint32_t> expected = {
+        0x40400000, 0x40400000, 0x3F800000, 0x40000000, 0x3C004000, 0x3C004000, 0, 0, 6, 0, 5, 0};
     EXPECT_EQ(left, expected);
     const auto old = runner.download<uint32_t>(out, 8);
     const std::vector<uint32_t> returned = {0x3F800000, 0, 0, 0, 5, 0, 6, 0};
@@ -165,7 +166,8 @@ TEST(Atomic, SeveralHostThreads) {
     ld.param.u64 %d1, [x];
     red.global.add.u32 [%d1], 1;
     atom.global.add.u64 %d2, [%d1+8], 1;
-)"), options);
+)"),
+                  options);
     const uint64_t x = runner.upload(std::vector<uint64_t>{0, 0});
     const auto report = runner.run("k", 200, 96, Parameters().add(x));
     EXPECT_TRUE(clean(report));

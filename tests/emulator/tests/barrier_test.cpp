@@ -103,7 +103,9 @@ TEST(Barrier, CountsMustFit) {
     shr.u32 %r1, %t, 5;
     add.u32 %r1, %r1, 1;
     shl.b32 %r1, %r1, 5;
-    bar.sync 0, %r1;)", 96), FindingKind::kBadBarrier));
+    bar.sync 0, %r1;)",
+                          96),
+                    FindingKind::kBadBarrier));
     EXPECT_TRUE(clean(kinds("bar.sync 15, 64;", 64)));
 }
 

@@ -617,6 +617,11 @@ TEST(Move, SpecialRegisters) {
         d[8] = 96;
         d[9] = thread / 32;
     });
+    expect_op("mov.pred %d0, %is_explicit_cluster;\nmov.u32 %d1, %cluster_nctarank;",
+              {"pred", "u32"}, {"u32"}, {{0}, {1}}, [](const uint64_t*, uint64_t* d) {
+                  d[0] = 0;
+                  d[1] = 1;
+              });
     // Clocks go forward, and fast enough to end a wait.
     expect_op(
         ".reg .pred %wait;\n.reg .u64 %t<3>;\n.reg .u32 %c<2>;\n"

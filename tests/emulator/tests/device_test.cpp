@@ -57,8 +57,7 @@ TEST(Device, CountsWhatAKernelMoves) {
     const uint32_t n = 1024;
     const uint64_t x = runner.upload(std::vector<float>(n, 1.0f));
     const uint64_t y = runner.upload(std::vector<float>(n, 2.0f));
-    const auto report =
-        runner.run("axpy", 8, 128, Parameters().add(x).add(y).add(1.0f).add(n));
+    const auto report = runner.run("axpy", 8, 128, Parameters().add(x).add(y).add(1.0f).add(n));
     const Counters& c = report.counters;
     EXPECT_EQ(c.global_load_requests, 64u);  // two loads of 32 warps
     EXPECT_EQ(c.global_load_bytes, 2u * 4096);
@@ -86,8 +85,8 @@ TEST(Device, SeveralHostThreadsGiveTheSame) {
         options.host_threads = threads;
         Runner runner(kAxpy, options);
         const uint64_t dx = runner.upload(x), dy = runner.upload(y);
-        const auto report = runner.run("axpy", (n + 255) / 256, 256,
-                                       Parameters().add(dx).add(dy).add(2.0f).add(n));
+        const auto report =
+            runner.run("axpy", (n + 255) / 256, 256, Parameters().add(dx).add(dy).add(2.0f).add(n));
         EXPECT_TRUE(clean(report));
         EXPECT_EQ(report.counters.global_store_bytes, n * 4u);
         const auto result = runner.download<float>(dy, n);
@@ -211,7 +210,8 @@ TEST(Device, SaysWhatAFunctionNeeds) {
     mov.u32 %r1, common;
     mov.u32 %r2, mine;
     mov.u64 %d1, stack;
-)", " .maxntid 128, 2, 1"));
+)",
+           " .maxntid 128, 2, 1"));
     const FunctionFacts k = facts(*runner.device.function(*runner.module, "k"));
     EXPECT_EQ(k.max_threads, 256);
     EXPECT_GE(k.static_shared, 148);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -19,8 +20,10 @@
 namespace emulator::cu {
 namespace {
 
-/// Before the driver reads it: the device that these tests expect.
+/// Before the driver reads it: the device that these tests expect. A child process that a test starts
+/// to look at other settings keeps its own.
 const bool g_environment = [] {
+    if (std::getenv("EMU_TEST_CHILD") != nullptr) return true;
     setenv("EMU_ARCH", "90", 1);
     setenv("EMU_SMS", "4", 1);
     setenv("EMU_SEED", "1", 1);
@@ -283,6 +286,93 @@ TEST_F(DriverTest, DoesNotSurviveFork) {
     int status = -1;
     ASSERT_EQ(waitpid(child, &status, 0), child);
     EXPECT_EQ(status, 0);
+}
+
+/// Runs one test of this program in a new process with a variable set; its exit status.
+int run_child(const char* test, const char* variable, const std::string& value) {
+    // A filter that matches nothing would succeed.
+    const testing::UnitTest& all = *testing::UnitTest::GetInstance();
+    bool exists = false;
+    for (int s = 0; s < all.total_test_suite_count(); ++s) {
+        const testing::TestSuite& suite = *all.GetTestSuite(s);
+        for (int t = 0; std::string(suite.name()) == "Child" && t < suite.total_test_count(); ++t)
+            exists = exists || std::string(suite.GetTestInfo(t)->name()) == test;
+    }
+    EXPECT_TRUE(exists) << test;
+    const pid_t child = fork();
+    if (child == 0) {
+        setenv("EMU_TEST_CHILD", "1", 1);
+        setenv(variable, value.c_str(), 1);
+        const std::string filter = std::string("--gtest_filter=Child.") + test;
+        execl("/proc/self/exe", "driver_test", filter.c_str(), "--gtest_also_run_disabled_tests",
+              static_cast<char*>(nullptr));
+        _exit(127);
+    }
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+class Child : public DriverTest {};
+
+TEST_F(Child, DISABLED_FailsTheSecondAllocation) {
+    CUdeviceptr p = 0;
+    OK(cuMemAlloc_v2(&p, 4));
+    FAILS(CUDA_ERROR_OUT_OF_MEMORY, cuMemAlloc_v2(&p, 4));
+    OK(cuMemAlloc_v2(&p, 4));
+    OK(cuMemsetD32_v2(p, 1, 1));
+    FAILS(CUDA_ERROR_LAUNCH_FAILED, step(p, 1));
+}
+
+TEST_F(Child, DISABLED_FailsOnFindings) {
+    FAILS(CUDA_ERROR_LAUNCH_FAILED, step(allocate(4), 1));  // reads what nobody wrote
+}
+
+TEST_F(Child, DISABLED_IsAnAmpere) {
+    int major = 0, minor = 0, can = 1;
+    OK(cuDeviceComputeCapability(&major, &minor, 0));
+    EXPECT_EQ(major * 10 + minor, 80);
+    OK(cuDeviceGetAttribute(&can, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH, 0));
+    EXPECT_EQ(can, 0);
+    CUlaunchAttribute attribute{};
+    attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+    attribute.value.clusterDim = {2, 1, 1};
+    const CUlaunchConfig config{2, 1, 1, 32, 1, 1, 0, nullptr, &attribute, 1};
+    FAILS(CUDA_ERROR_INVALID_CLUSTER_SIZE,
+          cuLaunchKernelEx(&config, function("few_threads"), nullptr, nullptr));
+    CUtensorMap map;
+    const uint64_t dims[] = {16};
+    const uint32_t box[] = {16}, steps[] = {1};
+    FAILS(CUDA_ERROR_NOT_SUPPORTED,
+          cuTensorMapEncodeTiled(&map, 0, 1, &map, dims, nullptr, box, steps, 0, 0, 0, 0));
+}
+
+TEST_F(Child, DISABLED_WritesReports) {
+    const CUdeviceptr p = allocate(4);
+    OK(cuMemsetD32_v2(p, 1, 1));
+    OK(step(p, 1));
+    OK(step(p, 1));
+    std::FILE* file = std::fopen(std::getenv("EMU_REPORT"), "r");
+    ASSERT_NE(file, nullptr);
+    int lines = 0;
+    for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file))
+        lines += c == '\n' ? 1 : 0;
+    std::fclose(file);
+    EXPECT_EQ(lines, 2);
+}
+
+TEST_F(DriverTest, ReadsItsEnvironment) {
+    EXPECT_EQ(
+        run_child("DISABLED_FailsTheSecondAllocation", "EMU_FAIL", "allocation:1:2,launch:0:719"),
+        0);
+    EXPECT_EQ(run_child("DISABLED_FailsOnFindings", "EMU_FINDINGS", "fail"), 0);
+    EXPECT_EQ(run_child("DISABLED_IsAnAmpere", "EMU_ARCH", "80"), 0);
+    char path[] = "/tmp/emulator_report_XXXXXX";
+    const int file = mkstemp(path);
+    ASSERT_GE(file, 0);
+    EXPECT_EQ(run_child("DISABLED_WritesReports", "EMU_REPORT", path), 0);
+    close(file);
+    unlink(path);
 }
 
 // ---- Contexts ----

@@ -39,7 +39,8 @@ inline Options test_options(uint64_t seed = 1) {
 class Runner {
   public:
     explicit Runner(const std::string& text, const Options& options = test_options())
-        : device(options), module(device.load(".version 8.5\n.target sm_90a\n.address_size 64\n" + text)) {}
+        : device(options),
+          module(device.load(".version 8.5\n.target sm_90a\n.address_size 64\n" + text)) {}
 
     template <typename T>
     uint64_t upload(const std::vector<T>& values) {

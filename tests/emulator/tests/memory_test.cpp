@@ -86,8 +86,7 @@ TEST(Memory, VectorsAndSpaces) {
 TEST(Memory, OutOfBoundsByOneByte) {
     // Byte n - 1 is the last; the wrong kernel asks for n.
     const auto reads = [](const char* comparison) {
-        return entry("k", ".param .u64 x, .param .u64 out, .param .u32 n",
-                     std::string(R"(
+        return entry("k", ".param .u64 x, .param .u64 out, .param .u32 n", std::string(R"(
     ld.param.u64 %d1, [x];
     ld.param.u64 %d2, [out];
     ld.param.u32 %r1, [n];
@@ -122,8 +121,9 @@ $end:
 
 TEST(Memory, OutOfBoundsElsewhere) {
     const auto fault = [](const std::string& body, uint32_t shared = 0) {
-        Runner runner(".const .align 4 .u32 constant = 1;\n.extern .shared .align 16 .b8 dynamic[];\n" +
-                          entry("k", ".param .u64 x", "ld.param.u64 %d1, [x];\n" + body));
+        Runner runner(
+            ".const .align 4 .u32 constant = 1;\n.extern .shared .align 16 .b8 dynamic[];\n" +
+            entry("k", ".param .u64 x", "ld.param.u64 %d1, [x];\n" + body));
         const uint64_t x = runner.upload(std::vector<uint32_t>(32, 0));
         const uint64_t freed = runner.device.allocate(64);
         runner.device.free(freed);
@@ -132,16 +132,18 @@ TEST(Memory, OutOfBoundsElsewhere) {
     };
     EXPECT_TRUE(has(fault("mov.u32 %r1, dynamic;\nst.shared.u32 [%r1+96], %t;", 99),
                     FindingKind::kOutOfBounds));
-    EXPECT_TRUE(has(fault("mov.u32 %r1, 0;\nld.shared.u32 %r2, [%r1];", 99),
-                    FindingKind::kOutOfBounds));
-    EXPECT_TRUE(has(fault(".local .align 4 .b8 s[8];\nmov.u64 %d2, s;\nld.local.u32 %r1, [%d2+16];"),
-                    FindingKind::kOutOfBounds));
+    EXPECT_TRUE(
+        has(fault("mov.u32 %r1, 0;\nld.shared.u32 %r2, [%r1];", 99), FindingKind::kOutOfBounds));
+    EXPECT_TRUE(
+        has(fault(".local .align 4 .b8 s[8];\nmov.u64 %d2, s;\nld.local.u32 %r1, [%d2+16];"),
+            FindingKind::kOutOfBounds));
     EXPECT_TRUE(has(fault("st.global.u32 [constant], %t;"), FindingKind::kOutOfBounds));
     EXPECT_TRUE(has(fault("mov.u64 %d2, 0;\nld.u32 %r1, [%d2];"), FindingKind::kOutOfBounds));
     EXPECT_TRUE(has(fault("st.global.u32 [%d1+-4], %t;"), FindingKind::kOutOfBounds));
-    EXPECT_TRUE(has(fault("ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%d1+120];"), FindingKind::kMisaligned));
-    EXPECT_TRUE(has(fault("ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%d1+128];"),
-                    FindingKind::kOutOfBounds));
+    EXPECT_TRUE(
+        has(fault("ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%d1+120];"), FindingKind::kMisaligned));
+    EXPECT_TRUE(
+        has(fault("ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%d1+128];"), FindingKind::kOutOfBounds));
     EXPECT_TRUE(clean(fault("ld.global.v4.u32 {%r1,%r2,%r3,%r4}, [%d1+112];")));
     EXPECT_TRUE(clean(fault("mov.u32 %r1, dynamic;\nst.shared.u32 [%r1+96], 7;", 100)));
 }
@@ -161,12 +163,15 @@ TEST(Memory, FreedMemoryIsGone) {
 
 TEST(Memory, MisalignedVector) {
     const auto text = [](const char* offset) {
-        return entry("k", ".param .u64 x", std::string(R"(
+        return entry("k", ".param .u64 x",
+                     std::string(R"(
     ld.param.u64 %d1, [x];
     mul.wide.u32 %d2, %t, 16;
     add.u64 %d3, %d1, %d2;
-    ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%d3+)") + offset + R"(];
-    st.global.v2.u32 [%d3+)" + offset + R"(], {%r1, %r2};
+    ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%d3+)") +
+                         offset + R"(];
+    st.global.v2.u32 [%d3+)" +
+                         offset + R"(], {%r1, %r2};
 )");
     };
     for (uint64_t seed = 1; seed <= 20; ++seed) {
@@ -202,8 +207,7 @@ TEST(Memory, NeverWritten) {
          {"ld.shared.u32 %r4, [%r3];\nadd.u32 %r5, %r4, 1;\nst.global.u32 [%d3], %r5;",
           "ld.global.u32 %r4, [%d3];\nst.global.u32 [%d3], %r4;",
           "st.shared.u8 [%r3], 1;\nld.shared.u32 %r4, [%r3];\nst.global.u32 [%d3], %r4;",
-          "ld.local.u32 %r4, [%d4];\nst.global.u32 [%d3], %r4;",
-          "st.global.u32 [%d3], %r40;",
+          "ld.local.u32 %r4, [%d4];\nst.global.u32 [%d3], %r4;", "st.global.u32 [%d3], %r40;",
           "setp.eq.u32 %p1, %t, 3;\n@%p1 mov.u32 %r40, 1;\nst.global.u32 [%d3], %r40;",
           "ld.shared.u32 %r4, [%r3];\nsetp.eq.u32 %p1, %r4, 0;\n@%p1 bra $end;\n$end:",
           "ld.shared.u32 %r4, [%r3];\nand.b32 %r4, %r4, 4;\nadd.u32 %r5, %r1, %r4;\n"
@@ -237,8 +241,7 @@ TEST(Memory, CountsSectors) {
     st.global.u32 [%d3], %r2;
 )"));
         const uint64_t x = runner.upload(std::vector<uint32_t>(4096, 1));
-        const auto report =
-            runner.run("k", 1, 32, Parameters().add(x + offset).add(stride));
+        const auto report = runner.run("k", 1, 32, Parameters().add(x + offset).add(stride));
         EXPECT_TRUE(stride == 0 || clean(report));
         EXPECT_EQ(report.counters.global_load_sectors, report.counters.global_store_sectors);
         return report.counters.global_load_sectors;
@@ -276,7 +279,7 @@ TEST(Memory, CountsBankConflicts) {
     EXPECT_EQ(waves("u32", "%r4", 128, &ideal), 32u);
     EXPECT_EQ(waves("u32", "%r4", 132, &ideal), 1u);
     EXPECT_EQ(waves("u32", "%r4", 0, &ideal), 1u);
-    EXPECT_EQ(waves("u8", "%r4", 1, &ideal), 1u);   // four lanes share a word
+    EXPECT_EQ(waves("u8", "%r4", 1, &ideal), 1u);  // four lanes share a word
     EXPECT_EQ(waves("v2.u32", "{%r4, %r5}", 8, &ideal), 2u);
     EXPECT_EQ(ideal, 2u);
     EXPECT_EQ(waves("v2.u32", "{%r4, %r5}", 16, &ideal), 4u);

@@ -59,11 +59,12 @@ $join:
     mul.wide.u32 %d2, %t, 4;
     add.u64 %d3, %d1, %d2;
     st.global.u32 [%d3], %r2;
-)"), [] {
-        Options options = test_options();
-        options.random_schedule = false;
-        return options;
-    }());
+)"),
+                  [] {
+                      Options options = test_options();
+                      options.random_schedule = false;
+                      return options;
+                  }());
     const uint64_t out = runner.device.allocate(128);
     const auto report = runner.run("k", 1, 32, Parameters().add(out));
     EXPECT_TRUE(clean(report));
@@ -289,8 +290,10 @@ TEST(Scheduler, SeesADeadlock) {
     const auto report = runner.run("k", 1, 64, Parameters());
     EXPECT_TRUE(report.faulted);
     ASSERT_TRUE(has(report, FindingKind::kDeadlock)) << list(report);
-    EXPECT_NE(report.fault.find("warp 0 lanes ffffffff at line"), std::string::npos) << report.fault;
-    EXPECT_NE(report.fault.find("warp 1 lanes ffffffff at line"), std::string::npos) << report.fault;
+    EXPECT_NE(report.fault.find("warp 0 lanes ffffffff at line"), std::string::npos)
+        << report.fault;
+    EXPECT_NE(report.fault.find("warp 1 lanes ffffffff at line"), std::string::npos)
+        << report.fault;
 
     Runner right(entry("k", "", "bar.sync 1, 64;"));
     for (uint64_t seed = 1; seed <= 20; ++seed) {

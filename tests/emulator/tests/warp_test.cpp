@@ -208,6 +208,30 @@ TEST(Elect, OneLeader) {
     expect_refused("elect.sync %d0|%d1, -1;", {"b32", "pred"}, {"b32"}, 80);
 }
 
+TEST(Kernel, ScanOfAWarpByShuffles) {
+    // The loop that block scans are made of: d0 = sum of the lanes up to this one, then d1 = how many
+    // lanes have a sum at most as large, counted with votes in a divergent loop.
+    expect_warp(
+        ".reg .b32 %step, %other, %left, %bit, %least;\n.reg .pred %in, %more, %mine;\n"
+        "mov.u32 %d0, %a0;\nmov.u32 %step, 1;\n"
+        "SCAN:\nshfl.sync.up.b32 %other|%in, %d0, %step, 0, -1;\n@%in add.u32 %d0, %d0, %other;\n"
+        "shl.b32 %step, %step, 1;\nsetp.lt.u32 %more, %step, 32;\n@%more bra SCAN;\n"
+        "mov.u32 %d1, 0;\nmov.b32 %left, -1;\n"
+        "COUNT:\nredux.sync.min.u32 %least, %d0, %left;\nsetp.eq.u32 %mine, %d0, %least;\n"
+        "vote.sync.ballot.b32 %bit, %mine, %left;\npopc.b32 %other, %bit;\n"
+        "add.u32 %d1, %d1, %other;\n@%mine bra DONE;\nnot.b32 %bit, %bit;\n"
+        "and.b32 %left, %left, %bit;\nbra COUNT;\nDONE:",
+        {"u32", "u32"}, {"u32"}, random_warps(6, 1, 3),
+        [](const std::vector<Case>& warp, size_t lane, uint64_t* d) {
+            std::vector<uint64_t> sums(32);
+            for (size_t i = 0; i < 32; ++i)
+                sums[i] = warp[i][0] + (i == 0 ? 0 : sums[i - 1]);
+            d[0] = sums[lane];
+            for (uint64_t sum : sums)
+                d[1] += sum <= sums[lane];
+        });
+}
+
 Cases numbers(size_t count) {
     Cases cases;
     for (uint64_t i = 0; i < count; ++i)
