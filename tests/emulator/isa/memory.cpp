@@ -210,12 +210,13 @@ Outcome run_st_frame(Warp& warp, const Op& op, LaneMask lanes) {
 }
 
 Type element_type(const Instruction& in, LowerContext& context, std::string_view name) {
+    Type type = Type::kPred;
     try {
-        const Type type = ptx::parse_type(name);
-        if (type != Type::kPred) return type;
+        type = ptx::parse_type(name);
     } catch (const std::exception&) {
     }
-    context.fail(in, "unknown type ." + std::string(name));
+    if (type == Type::kPred) context.fail(in, "unknown type ." + std::string(name));
+    return type;
 }
 
 void lower_access(const Instruction& in, LowerContext& context, Op& op, bool load) {
