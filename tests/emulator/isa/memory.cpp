@@ -102,20 +102,31 @@ Outcome run_ld(Warp& warp, const Op& op, LaneMask lanes) {
         return Outcome::kNext;
     }
     alignas(64) uint8_t data[kWarpLanes * 32];
-    LaneMask bad;
-    if (total <= 16) {
-        access.bytes = total;
-        bad = warp.memory().load(warp, access, data, total);
-    } else {
-        access.bytes = 16;
-        bad = warp.memory().load(warp, access, data, 32);
+    const int step = total <= 16 ? total : 16;
+    LaneMask bad = 0;
+    for (int at = 0; at < total; at += step) {
+        access.bytes = step;
+        bad |= warp.memory().load(warp, access, data + at, total);
         for (uint64_t& address : addresses)
-            address += 16;
-        bad |= warp.memory().load(warp, access, data + 16, 32);
+            address += static_cast<uint64_t>(step);
     }
     for (int k = 0; k < detail.count; ++k) {
         put_element(warp, detail, k, lanes, data + k * detail.element, total);
-        warp.set_taint(detail.slots[k], lanes, bad);
+        LaneMask element_bad = bad;
+        if (bad != 0 && detail.count > 1) {
+            // Which elements of the vector: a tail that nobody uses must not spoil the rest.
+            Access part = access;
+            part.lanes = bad;
+            part.bytes = detail.element;
+            part.count = false;
+            alignas(64) uint64_t at[kWarpLanes];
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                at[lane] = addresses[lane] - static_cast<uint64_t>(total - k * detail.element);
+            part.addresses = at;
+            alignas(64) uint8_t unused[kWarpLanes * 8];
+            element_bad = warp.memory().load(warp, part, unused, 8);
+        }
+        warp.set_taint(detail.slots[k], lanes, element_bad);
     }
     return Outcome::kNext;
 }

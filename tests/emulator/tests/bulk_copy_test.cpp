@@ -249,7 +249,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadCopy{"no_barrier", "LOAD [%r21], [a0], 64, [%r21+1024];\n", FindingKind::kBadBarrier},
         BadCopy{"prefetch", "@%p30 cp.async.bulk.prefetch.L2.global [a0], 272;\n",
                 FindingKind::kOutOfBounds}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(BulkCopy, NeedsABarrierThatTheEngineSees) {
     const std::string load =
@@ -471,7 +471,7 @@ TEST_P(TensorCopy, Stores) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Boxes, TensorCopy, testing::ValuesIn(tensor_cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 /// A 2-d map of 32-bit elements, 64 x 16, box 16 x 8.
 TensorMap simple_map(uint64_t address, TensorType type = TensorType::kF32) {
@@ -612,7 +612,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadMap{"odd_rows", [](TensorMap& m) { m.box[0] = 3; }},
         BadMap{"rows_wider_than_the_swizzle",
                [](TensorMap& m) { m.swizzle = TensorSwizzle::k32; }}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(TensorMaps, OutsideTheirAllocationAreFound) {
     // The map says 16 rows, the allocation has 8.

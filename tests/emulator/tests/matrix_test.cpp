@@ -484,7 +484,7 @@ TEST_P(Mma, StaysWithinRoundingOfRandomNumbers) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Forms, Mma, testing::ValuesIn(forms()),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& form) { return form.param.name; });
 
 /// One product with all-equal A, B, C; the result's codes.
 std::vector<uint32_t> constant_mma(const std::string& form, const std::string& c_name, int a, int b,

@@ -223,7 +223,7 @@ INSTANTIATE_TEST_SUITE_P(
                1, FindingKind::kMisaligned},
         Misuse{"no_barrier", "mov.u32 %r21, data;\nmbarrier.arrive.shared.b64 %rd1, [%r21];\n", 1,
                FindingKind::kBadBarrier}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& test) { return std::string(test.param.name); });
 
 TEST(Mbarrier, InitNeedsABarrierBeforeItsUse) {
     // Warp 1 may arrive before warp 0 has initialized: not a wrong result every time, but a race.
