@@ -117,6 +117,19 @@ void Driver::clear_findings() const {
     if (is_emulated()) clear_reports_();
 }
 
+long long Driver::counter(const std::string& kernel, const std::string& name) const {
+    long long value = -1;
+    for (int i = 0; is_emulated() && i < report_count_(); ++i) {
+        const char* text = report_(i);
+        const std::string report = text != nullptr ? text : "";
+        const std::string key = "\"" + name + "\": ";
+        const size_t at = report.find(key);
+        if (at != std::string::npos && report.find("\"" + kernel + "\"") != std::string::npos)
+            value = std::stoll(report.substr(at + key.size()));
+    }
+    return value;
+}
+
 DeviceBytes::DeviceBytes(size_t bytes, size_t offset)
     : bytes_(bytes),
       offset_(offset),

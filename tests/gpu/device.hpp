@@ -41,6 +41,8 @@ class Driver {
     unsigned long long finding_count() const;
     std::string findings() const;
     void clear_findings() const;
+    /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not count.
+    long long counter(const std::string& kernel, const std::string& name) const;
 
   private:
     Driver();

@@ -259,6 +259,36 @@ TEST_F(GpuWeight, UnsoundBlobsAreRefused) {
     EXPECT_EQ(made, nullptr);
 }
 
+TEST_F(GpuWeight, MemoryIsReadAndWrittenOnce) {
+    const Case test = quant_cases().front();
+    const Matrix w = make_matrix(FP6LLM_R_16F, 128, 1024, 1024, Values::kFinite, 2);
+    const DeviceBytes on_device(w.bytes);
+    const Quantized q = quantize_on_cpu(cpu(), test.config, w);
+    const DeviceBytes codes(q.codes.size()), scales(q.scales.size());
+    ASSERT_EQ(fp6llmQuantize(cuda(), &test.config, w.rows, w.cols, on_device.data(), w.type, w.ld,
+                             codes.data(), scales.data(), nullptr),
+              0);
+    fp6llmWeight_t made = nullptr;
+    ASSERT_EQ(fp6llmWeightCreate(cuda(), &test.config, w.rows, w.cols, on_device.data(), w.type,
+                                 w.ld, &made),
+              0);
+    const Weight weight(made);
+    expect_holds(weight.get(), q);
+    const Driver& driver = Driver::get();
+    if (!driver.is_emulated()) return;
+    const auto input = static_cast<long long>(w.bytes.size());
+    const auto plain = static_cast<long long>(q.codes.size() + q.scales.size());
+    EXPECT_EQ(driver.counter("quantize_row_f16", "global_load_bytes"), input);
+    EXPECT_EQ(driver.counter("quantize_row_f16", "global_store_bytes"), plain);
+    EXPECT_EQ(driver.counter("quantize_row_f16", "global_load_sectors"), input / 32);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "global_load_bytes"), input);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "global_store_bytes"), 128 * 1024 * 6 / 8 + 512);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "global_load_sectors"), input / 32);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "shared_load_conflicts"), 0);
+    EXPECT_EQ(driver.counter("l3_unpack", "global_load_bytes"), 128 * 1024 * 6 / 8);
+    EXPECT_EQ(driver.counter("l3_unpack", "shared_load_conflicts"), 0);
+}
+
 TEST_F(GpuWeight, EmptyOnes) {
     for (const Shape& shape : {Shape{0, 0}, Shape{0, 200}, Shape{int64_t{1} << 40, 0}}) {
         const Case test = quant_cases().front();

@@ -119,6 +119,18 @@ TEST(L3, EachCodeAtEachPlaceComesBack) {
     }
 }
 
+TEST(L3, TheExampleOfTheDocs) {
+    const L3Place first = l3_place(0, 0), second = l3_place(0, 1);
+    EXPECT_EQ(first.thread + first.triple + first.pair + first.half, 0);
+    EXPECT_EQ(second.thread + second.triple + second.pair, 0);
+    EXPECT_EQ(second.half, 1);
+    const uint8_t codes[16] = {0b100110, 0b000001};
+    uint32_t words[3];
+    l3_pack_triple(L3Tag::kF16, codes, words);
+    EXPECT_EQ(words[0], 0x01008600u);
+    EXPECT_EQ(words[1] | words[2], 0u);
+}
+
 TEST(L3, AllBitsOfATripleAreUsed) {
     for (const L3Tag tag : kTags) {
         uint8_t codes[16];
