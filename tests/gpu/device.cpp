@@ -130,6 +130,46 @@ long long Driver::counter(const std::string& kernel, const std::string& name) co
     return value;
 }
 
+namespace {
+
+/// A driver function by name, called with what the compiler makes of the arguments.
+template <typename... Arguments>
+void call(const char* name, Arguments... arguments) {
+    int (*function)(Arguments...);
+    find(dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD), name, function);
+    check(function(arguments...), name);
+}
+
+constexpr int kCaptureThreadLocal = 1;
+constexpr unsigned kNonBlocking = 1;
+
+}  // namespace
+
+RecordingStream::RecordingStream() {
+    Driver::get();
+    call("cuStreamCreate", &stream_, kNonBlocking);
+}
+
+RecordingStream::~RecordingStream() {
+    if (executable_ != nullptr) call("cuGraphExecDestroy", executable_);
+    if (graph_ != nullptr) call("cuGraphDestroy", graph_);
+    call("cuStreamDestroy_v2", stream_);
+}
+
+void RecordingStream::begin() {
+    call("cuStreamBeginCapture_v2", stream_, kCaptureThreadLocal);
+}
+
+void RecordingStream::end() {
+    call("cuStreamEndCapture", stream_, &graph_);
+    call("cuGraphInstantiateWithFlags", &executable_, graph_, 0ull);
+}
+
+void RecordingStream::replay() {
+    call("cuGraphLaunch", executable_, stream_);
+    call("cuStreamSynchronize", stream_);
+}
+
 DeviceBytes::DeviceBytes(size_t bytes, size_t offset)
     : bytes_(bytes),
       offset_(offset),

@@ -59,6 +59,26 @@ class Driver {
     void (*clear_reports_)();
 };
 
+/// A stream of its own; records what is enqueued on it and runs that again, as a CUDA graph.
+class RecordingStream {
+  public:
+    RecordingStream();
+    ~RecordingStream();
+    RecordingStream(const RecordingStream&) = delete;
+    RecordingStream& operator=(const RecordingStream&) = delete;
+
+    fp6llmStream_t get() const noexcept { return stream_; }
+    void begin();
+    void end();
+    /// Runs the recorded once and waits for it.
+    void replay();
+
+  private:
+    fp6llmStream_t stream_ = nullptr;
+    void* graph_ = nullptr;
+    void* executable_ = nullptr;
+};
+
 /// Device memory between canaries. `offset` moves its begin away from the driver's alignment.
 class DeviceBytes {
   public:

@@ -63,6 +63,11 @@ struct QuantParams {
     int32_t measures_only;  ///< 1: neither codes nor scales are written
 };
 
+/// Shared memory in which a warp joins codes to words (store_codes.cuh): 16 octets per half, the halves
+/// so far apart that the words which both read at once lie in different banks.
+constexpr int kCodeBufferHalf = 192;
+constexpr int kCodeBuffer = kCodeBufferHalf + 16 * 6;
+
 /// Plain codes and scales.
 struct PlainOutputParams {
     uint8_t* codes;

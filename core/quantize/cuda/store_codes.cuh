@@ -4,10 +4,9 @@
 
 #include <cstdint>
 
-namespace fp6llm::cuda {
+#include "core/quantize/cuda/params.hpp"
 
-/// Bytes of shared memory that store_codes() uses per warp.
-constexpr int kCodeBuffer = 32 * 6;
+namespace fp6llm::cuda {
 
 /// Eight codes, one per byte -> `bits` bytes, the first code lowest.
 __device__ __forceinline__ uint64_t join_codes(uint64_t codes, int bits) {
@@ -38,7 +37,7 @@ __device__ __forceinline__ uint64_t keep_codes(uint64_t codes, int64_t count) {
 __device__ __forceinline__ void store_codes(uint64_t codes, int bits, uint8_t* to, int64_t limit,
                                             uint8_t* buffer) {
     const int lane = threadIdx.x % 16;
-    buffer += threadIdx.x % 32 / 16 * (kCodeBuffer / 2);
+    buffer += threadIdx.x % 32 / 16 * kCodeBufferHalf;
     const uint64_t joined = join_codes(codes, bits);
     __syncwarp();  // the buffer's last readers are done
 #pragma unroll
