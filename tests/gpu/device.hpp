@@ -1,6 +1,6 @@
-// What GPU tests need besides the library: the driver's memory functions, buffers with canaries, and the
-// emulated GPU's findings. The driver is whatever libcuda.so.1 the loader finds; nothing of CUDA is
-// linked, so that the library's own way to it is the one under test.
+// What GPU tests need besides the library: the driver's memory functions, buffers with canaries,
+// and the emulated GPU's findings. The driver is whatever libcuda.so.1 the loader finds; nothing of
+// CUDA is linked, so that the library's own way to it is the one under test.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,8 @@ class Driver {
     unsigned long long finding_count() const;
     std::string findings() const;
     void clear_findings() const;
-    /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not count.
+    /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not
+    /// count.
     long long counter(const std::string& kernel, const std::string& name) const;
 
   private:

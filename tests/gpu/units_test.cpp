@@ -1,5 +1,5 @@
-// What CUDA weights look like in memory: units against l3.hpp on the host, scales and padding against
-// weight.hpp's picture, and the windows that rows are cut into.
+// What CUDA weights look like in memory: units against l3.hpp on the host, scales and padding
+// against weight.hpp's picture, and the windows that rows are cut into.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Weights on the GPU: made from floats, codes and published layouts, as blobs and views; what goes in
-// comes out, to the bit, and is what the CPU has.
+// Weights on the GPU: made from floats, codes and published layouts, as blobs and views; what goes
+// in comes out, to the bit, and is what the CPU has.
 #include <cstring>
 #include <string>
 

@@ -1,5 +1,5 @@
-// Eight codes in a register <-> their bytes in the plain format. Eight codes take `bits` bytes, whatever
-// the format.
+// Eight codes in a register <-> their bytes in the plain format. Eight codes take `bits` bytes,
+// whatever the format.
 #pragma once
 
 #include <cstdint>
@@ -31,9 +31,9 @@ __device__ __forceinline__ uint64_t keep_codes(uint64_t codes, int64_t count) {
     return count >= 8 ? codes : count <= 0 ? 0 : codes & ((uint64_t{1} << (8 * count)) - 1);
 }
 
-/// Half a warp stores 16 octets of codes (one per lane, one code per byte) side by side, at most `limit`
-/// bytes; both halves take part. Through shared memory, so that it stores words: `buffer` is the warp's
-/// own.
+/// Half a warp stores 16 octets of codes (one per lane, one code per byte) side by side, at most
+/// `limit` bytes; both halves take part. Through shared memory, so that it stores words: `buffer`
+/// is the warp's own.
 __device__ __forceinline__ void store_codes(uint64_t codes, int bits, uint8_t* to, int64_t limit,
                                             uint8_t* buffer) {
     const int lane = threadIdx.x % 16;
