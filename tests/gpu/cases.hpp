@@ -14,7 +14,8 @@ struct Case {
     fp6llmQuantConfig_t config;
 };
 
-/// Every format, scale mode, scale type, rounding, MX rule, AUTO and searches; NaN and Inf saturate.
+/// Every format, scale mode, scale type, rounding, MX rule, AUTO and searches; NaN and Inf
+/// saturate.
 std::vector<Case> quant_cases();
 
 struct Quantized {

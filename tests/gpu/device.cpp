@@ -117,6 +117,59 @@ void Driver::clear_findings() const {
     if (is_emulated()) clear_reports_();
 }
 
+long long Driver::counter(const std::string& kernel, const std::string& name) const {
+    long long value = -1;
+    for (int i = 0; is_emulated() && i < report_count_(); ++i) {
+        const char* text = report_(i);
+        const std::string report = text != nullptr ? text : "";
+        const std::string key = "\"" + name + "\": ";
+        const size_t at = report.find(key);
+        if (at != std::string::npos && report.find("\"" + kernel + "\"") != std::string::npos)
+            value = std::stoll(report.substr(at + key.size()));
+    }
+    return value;
+}
+
+namespace {
+
+/// A driver function by name, called with what the compiler makes of the arguments.
+template <typename... Arguments>
+void call(const char* name, Arguments... arguments) {
+    int (*function)(Arguments...);
+    find(dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD), name, function);
+    check(function(arguments...), name);
+}
+
+constexpr int kCaptureThreadLocal = 1;
+constexpr unsigned kNonBlocking = 1;
+
+}  // namespace
+
+RecordingStream::RecordingStream() {
+    Driver::get();
+    call("cuStreamCreate", &stream_, kNonBlocking);
+}
+
+RecordingStream::~RecordingStream() {
+    if (executable_ != nullptr) call("cuGraphExecDestroy", executable_);
+    if (graph_ != nullptr) call("cuGraphDestroy", graph_);
+    call("cuStreamDestroy_v2", stream_);
+}
+
+void RecordingStream::begin() {
+    call("cuStreamBeginCapture_v2", stream_, kCaptureThreadLocal);
+}
+
+void RecordingStream::end() {
+    call("cuStreamEndCapture", stream_, &graph_);
+    call("cuGraphInstantiateWithFlags", &executable_, graph_, 0ull);
+}
+
+void RecordingStream::replay() {
+    call("cuGraphLaunch", executable_, stream_);
+    call("cuStreamSynchronize", stream_);
+}
+
 DeviceBytes::DeviceBytes(size_t bytes, size_t offset)
     : bytes_(bytes),
       offset_(offset),

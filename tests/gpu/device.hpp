@@ -1,6 +1,6 @@
-// What GPU tests need besides the library: the driver's memory functions, buffers with canaries, and the
-// emulated GPU's findings. The driver is whatever libcuda.so.1 the loader finds; nothing of CUDA is
-// linked, so that the library's own way to it is the one under test.
+// What GPU tests need besides the library: the driver's memory functions, buffers with canaries,
+// and the emulated GPU's findings. The driver is whatever libcuda.so.1 the loader finds; nothing of
+// CUDA is linked, so that the library's own way to it is the one under test.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +41,9 @@ class Driver {
     unsigned long long finding_count() const;
     std::string findings() const;
     void clear_findings() const;
+    /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not
+    /// count.
+    long long counter(const std::string& kernel, const std::string& name) const;
 
   private:
     Driver();
@@ -55,6 +58,26 @@ class Driver {
     int (*report_count_)();
     const char* (*report_)(int);
     void (*clear_reports_)();
+};
+
+/// A stream of its own; records what is enqueued on it and runs that again, as a CUDA graph.
+class RecordingStream {
+  public:
+    RecordingStream();
+    ~RecordingStream();
+    RecordingStream(const RecordingStream&) = delete;
+    RecordingStream& operator=(const RecordingStream&) = delete;
+
+    fp6llmStream_t get() const noexcept { return stream_; }
+    void begin();
+    void end();
+    /// Runs the recorded once and waits for it.
+    void replay();
+
+  private:
+    fp6llmStream_t stream_ = nullptr;
+    void* graph_ = nullptr;
+    void* executable_ = nullptr;
 };
 
 /// Device memory between canaries. `offset` moves its begin away from the driver's alignment.

@@ -1,5 +1,5 @@
-// Float matrices whose quantization is hard: ties, zero rows, subnormal numbers, huge and tiny rows,
-// outliers, and, where wanted, NaN and Inf.
+// Float matrices whose quantization is hard: ties, zero rows, subnormal numbers, huge and tiny
+// rows, outliers, and, where wanted, NaN and Inf.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Quantizing and dequantizing on the GPU against the CPU on the same inputs: codes, scales, statistics
-// and floats are the same to the bit.
+// Quantizing and dequantizing on the GPU against the CPU on the same inputs: codes, scales,
+// statistics and floats are the same to the bit.
 #include <algorithm>
 #include <cstring>
 #include <string>

@@ -1,5 +1,5 @@
-// What CUDA weights look like in memory: units against l3.hpp on the host, scales and padding against
-// weight.hpp's picture, and the windows that rows are cut into.
+// What CUDA weights look like in memory: units against l3.hpp on the host, scales and padding
+// against weight.hpp's picture, and the windows that rows are cut into.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -175,7 +175,7 @@ TEST_F(GpuUnits, FromFloatsAreThePictures) {
 
 TEST(RowsLaunch, WindowsAreWholeGroupsAndUnits) {
     constexpr size_t kShared = 163 * 1024;
-    constexpr cuda::OutputShape kPlain{1, 8, 192}, kUnits{2, 128, 0};
+    constexpr cuda::OutputShape kPlain{1, 8, cuda::kCodeBuffer}, kUnits{2, 128, 0};
     QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow, 0);
     for (const int64_t cols : {1, 7, 128, 4097, 28672, 151936, 1 << 30}) {
         for (const auto& output : {kPlain, kUnits}) {

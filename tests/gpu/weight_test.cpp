@@ -1,5 +1,5 @@
-// Weights on the GPU: made from floats, codes and published layouts, as blobs and views; what goes in
-// comes out, to the bit, and is what the CPU has.
+// Weights on the GPU: made from floats, codes and published layouts, as blobs and views; what goes
+// in comes out, to the bit, and is what the CPU has.
 #include <cstring>
 #include <string>
 
@@ -257,6 +257,89 @@ TEST_F(GpuWeight, UnsoundBlobsAreRefused) {
     EXPECT_EQ(fp6llmWeightCreateView(cuda(), foreign.data(), cpu_bytes, &made),
               FP6LLM_STATUS_ARCH_MISMATCH);
     EXPECT_EQ(made, nullptr);
+}
+
+TEST_F(GpuWeight, MemoryIsReadAndWrittenOnce) {
+    const Case test = quant_cases().front();
+    const Matrix w = make_matrix(FP6LLM_R_16F, 128, 1024, 1024, Values::kFinite, 2);
+    const DeviceBytes on_device(w.bytes);
+    const Quantized q = quantize_on_cpu(cpu(), test.config, w);
+    const DeviceBytes codes(q.codes.size()), scales(q.scales.size());
+    ASSERT_EQ(fp6llmQuantize(cuda(), &test.config, w.rows, w.cols, on_device.data(), w.type, w.ld,
+                             codes.data(), scales.data(), nullptr),
+              0);
+    fp6llmWeight_t made = nullptr;
+    ASSERT_EQ(fp6llmWeightCreate(cuda(), &test.config, w.rows, w.cols, on_device.data(), w.type,
+                                 w.ld, &made),
+              0);
+    const Weight weight(made);
+    expect_holds(weight.get(), q);
+    const Driver& driver = Driver::get();
+    if (!driver.is_emulated()) return;
+    const auto input = static_cast<long long>(w.bytes.size());
+    const auto plain = static_cast<long long>(q.codes.size() + q.scales.size());
+    EXPECT_EQ(driver.counter("quantize_row_f16", "global_load_bytes"), input);
+    EXPECT_EQ(driver.counter("quantize_row_f16", "global_store_bytes"), plain);
+    // A warp that schedules tear apart counts a sector twice.
+    EXPECT_LE(driver.counter("quantize_row_f16", "global_load_sectors"), input / 32 + input / 3200);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "global_load_bytes"), input);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "global_store_bytes"), 128 * 1024 * 6 / 8 + 512);
+    EXPECT_LE(driver.counter("quantize_units_f16", "global_load_sectors"),
+              input / 32 + input / 3200);
+    EXPECT_EQ(driver.counter("quantize_units_f16", "shared_load_conflicts"), 0);
+    EXPECT_EQ(driver.counter("l3_unpack", "global_load_bytes"), 128 * 1024 * 6 / 8);
+    EXPECT_EQ(driver.counter("l3_unpack", "shared_load_conflicts"), 0);
+}
+
+TEST_F(GpuWeight, WhatOnlyEnqueuesIsRecordedInGraphs) {
+    const Case test = quant_cases().front();
+    const int64_t rows = 33, cols = 200;
+    const Matrix first = make_matrix(FP6LLM_R_16F, rows, cols, cols, Values::kFinite, 31);
+    const Matrix second = make_matrix(FP6LLM_R_16F, rows, cols, cols, Values::kAny, 32);
+    size_t code_bytes = 0, scale_bytes = 0, blob_bytes = 0;
+    ASSERT_EQ(fp6llmQuantGetSizes(&test.config, rows, cols, &code_bytes, &scale_bytes), 0);
+    ASSERT_EQ(fp6llmWeightGetBlobSize(cuda(), &test.config, rows, cols, &blob_bytes), 0);
+    const DeviceBytes w(first.bytes), codes(code_bytes), scales(scale_bytes), blob(blob_bytes);
+    const DeviceBytes back(first.bytes.size());
+    RecordingStream stream;
+    ASSERT_EQ(fp6llmSetStream(cuda(), stream.get()), 0);
+    const auto enqueue = [&] {
+        EXPECT_EQ(fp6llmQuantize(cuda(), &test.config, rows, cols, w.data(), first.type, cols,
+                                 codes.data(), scales.data(), nullptr),
+                  0)
+            << last_error();
+        EXPECT_EQ(fp6llmWeightPackBlob(cuda(), &test.config, rows, cols, codes.data(),
+                                       scales.data(), blob.data(), blob_bytes),
+                  0)
+            << last_error();
+        EXPECT_EQ(fp6llmDequantize(cuda(), &test.config, rows, cols, codes.data(), scales.data(),
+                                   back.data(), first.type, cols),
+                  0)
+            << last_error();
+    };
+    enqueue();  // loads the kernels
+    stream.begin();
+    enqueue();
+    stream.end();
+    for (const Matrix* matrix : {&second, &first}) {
+        Driver::get().synchronize();
+        Driver::get().to_device(reinterpret_cast<uint64_t>(w.data()), matrix->bytes.data(),
+                                matrix->bytes.size());
+        stream.replay();
+        const Quantized expected = quantize_on_cpu(cpu(), test.config, *matrix);
+        EXPECT_TRUE(codes.bytes() == expected.codes);
+        EXPECT_TRUE(scales.bytes() == expected.scales);
+        fp6llmWeight_t made = nullptr;
+        ASSERT_EQ(fp6llmWeightCreateView(cuda(), blob.data(), blob_bytes, &made), 0);
+        const Weight view(made);
+        expect_holds(view.get(), expected);
+        std::vector<uint8_t> floats(matrix->bytes.size());
+        ASSERT_EQ(fp6llmDequantize(cpu(), &test.config, rows, cols, expected.codes.data(),
+                                   expected.scales.data(), floats.data(), first.type, cols),
+                  0);
+        EXPECT_TRUE(back.bytes() == floats);
+    }
+    ASSERT_EQ(fp6llmSetStream(cuda(), nullptr), 0);
 }
 
 TEST_F(GpuWeight, EmptyOnes) {

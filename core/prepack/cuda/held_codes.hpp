@@ -1,9 +1,9 @@
-// Codes as L3 units hold them, for host and device code: E3M2 and E2M3 as they are; E2M2, E3M1 and E2M1,
-// whose values E3M2 has all, as E3M2. Magnitudes (sign aside; * = the exponent field counts from 2 up):
+// Codes as L3 units hold them, for host and device code: E3M2 and E2M3 as they are; E2M2, E3M1 and
+// E2M1, whose values E3M2 has all, as E3M2. By magnitude, the sign aside:
 //
-//   E3M1    eee m   ->   eee m0
-//   E2M2     ee mm  ->  *0ee mm + 2 in the exponent if ee > 0;  00 mm: 0, 1/4, 1/2, 3/4 -> 0, 4, 8, 10
-//   E2M1     ee m   ->   as E2M2's ee m0, of the same bias
+//   E3M1  eee m   ->  eee m0
+//   E2M2  ee mm   ->  exponent ee + 2, mantissa mm; subnormal 00 mm: 0, 1, 2, 3 -> 0, 4, 8, 10
+//   E2M1  ee m    ->  as E2M2's ee m0, which has the same bias
 #pragma once
 
 #include <cstdint>

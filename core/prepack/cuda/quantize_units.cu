@@ -1,13 +1,13 @@
-// Quantizing straight into L3 units: weights from floats, in one pass. One kernel per element type; the
-// tag is the one of l3_tag_for(), so it follows from the type.
+// Quantizing straight into L3 units: weights from floats, in one pass. One kernel per element type;
+// the tag is the one of l3_tag_for(), so it follows from the type.
 #include "core/prepack/cuda/params.hpp"
 #include "core/quantize/cuda/quantize_rows.cuh"
 
 namespace fp6llm::cuda {
 namespace {
 
-/// Rows r and r + 8 of 16 per block, as a thread of a unit has them: four threads make 64 bytes of each
-/// plane, whole sectors.
+/// Rows r and r + 8 of 16 per block, as a thread of a unit has them: four threads make 64 bytes of
+/// each plane, whole sectors.
 template <typename Element, L3Tag kTag>
 struct UnitOutput {
     static constexpr int kRows = 2, kRowStep = 8;

@@ -1,9 +1,9 @@
-// Plain codes, TC_FPX and SPLIT_4_2 <-> L3 units; scales, and a blob's frame. docs/layouts.md is the
-// contract of each.
+// Plain codes, TC_FPX and SPLIT_4_2 <-> L3 units; scales, and a blob's frame. docs/layouts.md is
+// the contract of each.
 //
-// A block takes one unit at a time by way of its codes, one per byte, in shared memory: every layout
-// needs one function that fills such a tile and one that empties it. Rows of a tile are 136 bytes
-// apart, so that what the eight row groups of a warp touch at once lies in different banks.
+// A block takes one unit at a time by way of its codes, one per byte, in shared memory: every
+// layout needs one function that fills such a tile and one that empties it. Rows of a tile are 136
+// bytes apart, so that what the eight row groups of a warp touch at once lies in different banks.
 #include "core/prepack/cuda/params.hpp"
 #include "core/quantize/cuda/rounding.cuh"
 #include "core/quantize/cuda/store_codes.cuh"
@@ -27,9 +27,9 @@ struct Tile {
     }
 };
 
-/// Calls body(r, o) for each octet of the tile that has a column of the matrix.
+/// Calls body(r, o) for each octet of a tile; half a warp has 16 neighbours.
 template <typename Body>
-__device__ __forceinline__ void for_each_octet(const Tile&, const Body& body) {
+__device__ __forceinline__ void for_each_octet(const Body& body) {
     for (int i = threadIdx.x; i < kUnitRows * kOctets; i += blockDim.x)
         body(i / kOctets, i % kOctets);
 }
@@ -113,7 +113,7 @@ __device__ __forceinline__ uint64_t load_bytes(const uint8_t* from, int64_t coun
 
 struct PlainLayout {
     __device__ static void load(const UnitParams& p, const Tile& tile) {
-        for_each_octet(tile, [&](int r, int o) {
+        for_each_octet([&](int r, int o) {
             const int64_t row = tile.row + r, col = tile.col + 8 * o;
             uint64_t codes = 0;
             if (row < p.rows && col < p.cols) {
@@ -129,7 +129,7 @@ struct PlainLayout {
     /// A warp stores two rows of 16 octets each.
     __device__ static void store(const UnitParams& p, const Tile& tile, uint8_t* buffer) {
         buffer += threadIdx.x / 32 * kCodeBuffer;
-        for_each_octet(tile, [&](int r, int o) {
+        for_each_octet([&](int r, int o) {
             const int64_t row = tile.row + r, col = tile.col + 8 * o;
             const uint64_t codes = keep_codes(tile.octet(r, o), p.cols - col);
             const int64_t at = tile.col / 8 * p.bits;
@@ -141,7 +141,7 @@ struct PlainLayout {
 
 struct Split42Layout {
     __device__ static void load(const UnitParams& p, const Tile& tile) {
-        for_each_octet(tile, [&](int r, int o) {
+        for_each_octet([&](int r, int o) {
             const int64_t row = tile.row + r, col = tile.col + 8 * o;
             uint64_t codes = 0;
             if (row < p.rows && col < p.cols) {
@@ -160,7 +160,7 @@ struct Split42Layout {
     }
 
     __device__ static void store(const UnitParams& p, const Tile& tile, uint8_t*) {
-        for_each_octet(tile, [&](int r, int o) {
+        for_each_octet([&](int r, int o) {
             const int64_t row = tile.row + r, col = tile.col + 8 * o;
             if (row >= p.rows || col >= p.cols) return;
             const uint64_t codes = keep_codes(tile.octet(r, o), p.cols - col);

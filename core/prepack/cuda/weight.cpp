@@ -93,7 +93,6 @@ void write_frame(const Queue& queue, const QuantSpec& spec, L3Tag tag, int64_t r
            config_for(queue, 1, kScaleThreads), params);
 }
 
-/// Runs a kernel of units.cu that moves codes between units and plain codes.
 UnitParams unit_params(const CudaWeightView& view) {
     UnitParams params{};
     params.units = writable(view.units);
@@ -107,6 +106,7 @@ UnitParams unit_params(const CudaWeightView& view) {
     return params;
 }
 
+/// Runs a kernel of units.cu.
 void move_codes(const Queue& queue, const char* kernel, const UnitParams& params) {
     const int64_t units = params.row_blocks * params.k_units;
     if (units == 0) return;
@@ -114,6 +114,7 @@ void move_codes(const Queue& queue, const char* kernel, const UnitParams& params
            params);
 }
 
+/// Codes between units and the plain format.
 void move_plain(const Queue& queue, const char* kernel, const CudaWeightView& view, void* codes) {
     UnitParams params = unit_params(view);
     params.packed = static_cast<uint8_t*>(codes);
@@ -121,7 +122,7 @@ void move_plain(const Queue& queue, const char* kernel, const CudaWeightView& vi
     move_codes(queue, kernel, params);
 }
 
-/// The same for a published layout.
+/// Codes between units and a published layout.
 void move_packed(const Queue& queue, PackedLayout layout, bool imports, const CudaWeightView& view,
                  void* packed) {
     UnitParams params = unit_params(view);

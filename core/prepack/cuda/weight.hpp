@@ -1,6 +1,6 @@
 // The weight object on a GPU. Its memory is one blob, own or the caller's; all pointers are device
-// pointers. The functions that make a weight wait for the stream, so that a weight can be used on any
-// other stream at once.
+// pointers. The functions that make a weight wait for the stream, so that a weight can be used on
+// any other stream at once.
 //
 //   offset 0      BlobHeader (256 bytes, checksummed; backend 2, layout = L3Tag)
 //   256           units of L3 (l3.hpp): [row_blocks][k_units][6144]
@@ -22,8 +22,8 @@
 
 namespace fp6llm::cuda {
 
-/// A weight as kernels see it. Both pointers are device pointers, aligned as the blob is (64 bytes at
-/// least).
+/// A weight as kernels see it. Both pointers are device pointers, aligned as the blob is (64 bytes
+/// at least).
 struct CudaWeightView {
     int64_t rows;              ///< OC
     int64_t cols;              ///< IC
@@ -40,9 +40,9 @@ struct CudaWeightView {
     const void* scales;    ///< kRow, kGroup: float; kMx: uint8_t. See above
 };
 
-/// The tag of a weight made from floats: that of the activations that go with their type, bfloat16's
-/// for bfloat16, else fp16's. Weights made from codes do not tell and have fp16's. Either kind of
-/// unit multiplies either kind of activations; only the cost differs.
+/// The tag of a weight made from floats: that of the activations that go with their type,
+/// bfloat16's for bfloat16, else fp16's. Weights made from codes do not tell and have fp16's.
+/// Either kind of unit multiplies either kind of activations; only the cost differs.
 constexpr L3Tag l3_tag_for(DataType floats) noexcept {
     return floats == DataType::kBF16 ? L3Tag::kBF16 : L3Tag::kF16;
 }

@@ -11,14 +11,14 @@ __device__ __forceinline__ bool is_nan(uint32_t bits) {
     return (bits & 0x7FFFFFFFu) > kInfinity;
 }
 
-/// The product's bits as fp32; NaN as x86 has it: a NaN scale stays itself, quiet, and infinity times
-/// zero is the negative one.
+/// The product's bits as fp32; NaN as x86 has it: a NaN scale stays itself, quiet, and infinity
+/// times zero is the negative one.
 __device__ __forceinline__ uint32_t nan_product(uint32_t scale) {
     return is_nan(scale) ? scale | kQuiet : 0xFFC00000u;
 }
 
-/// For a type two or more bits narrower: products that fp32 does not hold are rounded to odd, so that
-/// rounding once more gives what rounding the exact product would.
+/// For a type two or more bits narrower: products that fp32 does not hold are rounded to odd, so
+/// that rounding once more gives what rounding the exact product would.
 __device__ __forceinline__ uint32_t product_to_odd(float value, uint32_t scale) {
     const float s = __uint_as_float(scale);
     const uint32_t toward_zero = __float_as_uint(__fmul_rz(value, s));

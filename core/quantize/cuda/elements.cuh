@@ -1,5 +1,5 @@
-// Float elements of a matrix, eight at a time: an octet is 16 or 32 bytes, belongs to one group and one
-// run of whole code bytes.
+// Float elements of a matrix, eight at a time: an octet is 16 or 32 bytes, belongs to one group and
+// one run of whole code bytes.
 #pragma once
 
 #include <cuda_fp16.h>

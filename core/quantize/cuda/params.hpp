@@ -40,11 +40,12 @@ struct RowRecord {
     int64_t non_finite;
 };
 
-/// "All elements are finite" in `first_bad`; else it holds row * cols + column of the first that is not.
+/// "All elements are finite" in `first_bad`; else it holds row * cols + column of the first that is
+/// not.
 constexpr uint64_t kNoBadElement = ~uint64_t{0};
 
-/// A matrix and how to quantize it. A block takes one row at a time (or as many as the output wants side
-/// by side) and goes through it in windows, which it stages in shared memory.
+/// A matrix and how to quantize it. A block takes one row at a time (or as many as the output wants
+/// side by side) and goes through it in windows, which it stages in shared memory.
 struct QuantParams {
     const void* w;
     int64_t ld;
@@ -62,6 +63,11 @@ struct QuantParams {
     double* errors;         ///< [rows], squared error with the scales chosen, or nullptr
     int32_t measures_only;  ///< 1: neither codes nor scales are written
 };
+
+/// Shared memory in which a warp joins codes to words (store_codes.cuh): 16 octets per half, the
+/// halves so far apart that the words which both read at once lie in different banks.
+constexpr int kCodeBufferHalf = 192;
+constexpr int kCodeBuffer = kCodeBufferHalf + 16 * 6;
 
 /// Plain codes and scales.
 struct PlainOutputParams {

@@ -48,8 +48,8 @@ DataType quantize(const Queue& queue, const QuantSpec& spec, const MatrixView& w
     QuantParams params = quantizer.params();
     const bool checks = quantizer.must_check();
     if (checks) {
-        // Outputs stay as they are if an element is bad, so all are looked at before; the kernel that
-        // writes sees what came of it, and the host waits once.
+        // Outputs stay as they are if an element is bad, so all are looked at before; the kernel
+        // that writes sees what came of it, and the host waits once.
         uint64_t* first_bad = quantizer.new_bad_element();
         quantizer.find_bad_element(first_bad);
         params.stop = first_bad;

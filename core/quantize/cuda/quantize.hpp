@@ -6,8 +6,8 @@
 
 namespace fp6llm::cuda {
 
-/// As fp6llm::quantize(). Waits for the stream if there is something to report: stats, AUTO's choice,
-/// or NaN and Inf with NonFinite::kError. `stats` is host memory.
+/// As fp6llm::quantize(). Waits for the stream if there is something to report: stats, AUTO's
+/// choice, or NaN and Inf with NonFinite::kError. `stats` is host memory.
 DataType quantize(const Queue& queue, const QuantSpec& spec, const MatrixView& w, uint8_t* codes,
                   void* scales, QuantStats* stats);
 

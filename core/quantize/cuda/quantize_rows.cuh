@@ -1,18 +1,20 @@
-// Quantizing rows, whatever becomes of the codes: what core/quantize/row_quantizer.cpp is on the CPU.
+// Quantizing rows, whatever becomes of the codes: what core/quantize/row_quantizer.cpp is on the
+// CPU.
 //
-// A block takes kRows rows at a time. A row goes through in windows, each read from global memory once:
+// A block takes kRows rows at a time. A row goes through in windows, each read from global memory
+// once:
 //
 //   stage    window -> shared memory; largest magnitudes of its groups on the way
 //   scales   from the largest magnitudes, or by search
 //   encode   the output's part: codes to where it wants them
 //
-// A row with one scale is one window if it fits into shared memory; else its windows are read twice.
-// Sums (statistics, search, AUTO) run over 16 lanes, element i of a segment in lane i % 16, and follow
-// the CPU's order in everything, so that they are the same to the bit: half a warp, a *team*, measures
-// one segment with one scale, thread 0 adds up the teams' results.
+// A row with one scale is one window if it fits into shared memory; else its windows are read
+// twice. Sums (statistics, search, AUTO) run over 16 lanes, element i of a segment in lane i % 16,
+// and follow the CPU's order in everything, so that they are the same to the bit: half a warp, a
+// *team*, measures one segment with one scale, thread 0 adds up the teams' results.
 //
-// An octet (eight elements) is staged at octet o + o / 16: readers of 128-column units then find eight
-// neighbouring units in different banks.
+// An octet (eight elements) is staged at octet o + o / 16: readers of 128-column units then find
+// eight neighbouring units in different banks.
 #pragma once
 
 #include "core/quantize/cuda/elements.cuh"
@@ -37,8 +39,8 @@ __host__ __device__ constexpr int staged_octets(int octets) {
     return octets + (octets + 15) / 16;
 }
 
-/// Dynamic shared memory of a block: octets of each row, then a largest magnitude and a scale of each
-/// group of a window, then the teams' results, then the output's own.
+/// Dynamic shared memory of a block: octets of each row, then a largest magnitude and a scale of
+/// each group of a window, then the teams' results, then the output's own.
 struct SharedSizes {
     int staged_bytes;  ///< of one row
     int window_groups;
@@ -90,8 +92,8 @@ struct StagedRows {
     }
 };
 
-/// `Output` has kRows, kRowStep, kPadsUnits (whole units of 128 columns are staged, zeros at the end),
-/// first_row(task), and members that write codes and scales.
+/// `Output` has kRows, kRowStep, kPadsUnits (whole units of 128 columns are staged, zeros at the
+/// end), first_row(task), and members that write codes and scales.
 template <typename Element, typename Output>
 class RowsQuantizer {
   public:
@@ -122,8 +124,8 @@ class RowsQuantizer {
         rows.first_row = output.first_row(task);
         RowRecord record{};
         double error = 0.0;
-        // Where a row has one scale, its windows are first all staged to find it. A row of one window
-        // then is there; others are staged once more.
+        // Where a row has one scale, its windows are first all staged to find it. A row of one
+        // window then is there; others are staged once more.
         const int64_t passes = one_scale ? 2 : 1;
         for (int64_t step = 0; step < passes * p.windows; ++step) {
             const int64_t window = step % p.windows;
@@ -213,7 +215,8 @@ class RowsQuantizer {
         return Element::to_float(static_cast<Raw>(rows.largest(r, group)));
     }
 
-    /// Scales of the staged groups, and their squared errors added to *error if p.errors wants them.
+    /// Scales of the staged groups, and their squared errors added to *error if p.errors wants
+    /// them.
     __device__ __forceinline__ void choose_scales(double* error) {
         if (p.scale.candidates == 1 && p.errors == nullptr) {
 #pragma unroll 1
@@ -333,8 +336,8 @@ class RowsQuantizer {
         }
     }
 
-    /// Sums over a team, neighbours half a team apart first, as on the CPU. All lanes of a warp take
-    /// part.
+    /// Sums over a team, neighbours half a team apart first, as on the CPU. All lanes of a warp
+    /// take part.
     template <bool kFull>
     __device__ __forceinline__ static void reduce(Measured* sums) {
 #pragma unroll

@@ -1,5 +1,5 @@
-// Rounding to a small format, and scales: core/quantize/kernels_impl.hpp and scales.cpp for one thread,
-// operation by operation, so that results are the same to the bit.
+// Rounding to a small format, and scales: core/quantize/kernels_impl.hpp and scales.cpp for one
+// thread, operation by operation, so that results are the same to the bit.
 #pragma once
 
 #include <cuda_fp16.h>
@@ -36,10 +36,11 @@ __device__ __forceinline__ Rounded round_to_grid(const FormatParams& format, boo
     return {static_cast<uint32_t>(code), __int_as_float(magnitude), value};
 }
 
-/// Divides by one scale, for encoding: the quotient is the correctly rounded one (Markstein: one more
-/// residual step upon a faithful quotient, with the correctly rounded reciprocal), but where it is so
-/// small that its code is zero anyway, and NaN where x is infinite. Scale and x are moved into a range
-/// where no step can underflow; six operations instead of a division with its branches.
+/// Divides by one scale, for encoding: the quotient is the correctly rounded one (Markstein: one
+/// more residual step upon a faithful quotient, with the correctly rounded reciprocal), but where
+/// it is so small that its code is zero anyway, and NaN where x is infinite. Scale and x are moved
+/// into a range where no step can underflow; six operations instead of a division with its
+/// branches.
 class Divider {
   public:
     __device__ __forceinline__ explicit Divider(float scale)

@@ -18,7 +18,7 @@ namespace {
 
 constexpr KernelNames kQuantize{"quantize_row_f32", "quantize_row_f16", "quantize_row_bf16"};
 constexpr KernelNames kCheck{"check_finite_f32", "check_finite_f16", "check_finite_bf16"};
-constexpr OutputShape kPlainShape{1, 8, 192};
+constexpr OutputShape kPlainShape{1, 8, kCodeBuffer};
 constexpr int64_t kWindow = 4096;  ///< columns, where a row is more than one window
 constexpr int kMaxThreads = 256, kTeam = 16, kResultBytes = 32;
 

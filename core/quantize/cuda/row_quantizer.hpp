@@ -1,6 +1,6 @@
-// Launching the kernels of quantize_rows.cuh: what quantize() and the weight builder share. What depends
-// on the whole matrix, AUTO's choice, is settled in the constructor; NaN and Inf are found by the device
-// and reported by check_finite().
+// Launching the kernels of quantize_rows.cuh: what quantize() and the weight builder share. What
+// depends on the whole matrix, AUTO's choice, is settled in the constructor; NaN and Inf are found
+// by the device and reported by check_finite().
 #pragma once
 
 #include "core/device/queue.hpp"
@@ -38,9 +38,9 @@ RowsLaunch plan_rows(const QuantSpec& spec, int64_t cols, size_t element_bytes,
 
 class RowQuantizer {
   public:
-    /// Measures both 6-bit formats for kAuto6, for which it waits, and takes the one that the CPU takes.
-    /// Neither rows nor columns are 0. Throws INVALID_VALUE for NaN and Inf if it has measured and
-    /// NonFinite is kError.
+    /// Measures both 6-bit formats for kAuto6, for which it waits, and takes the one that the CPU
+    /// takes. Neither rows nor columns are 0. Throws INVALID_VALUE for NaN and Inf if it has
+    /// measured and NonFinite is kError.
     RowQuantizer(const Queue& queue, const QuantSpec& spec, const MatrixView& w);
 
     /// The spec with AUTO resolved.

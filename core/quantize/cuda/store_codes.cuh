@@ -1,13 +1,12 @@
-// Eight codes in a register <-> their bytes in the plain format. Eight codes take `bits` bytes, whatever
-// the format.
+// Eight codes in a register <-> their bytes in the plain format. Eight codes take `bits` bytes,
+// whatever the format.
 #pragma once
 
 #include <cstdint>
 
-namespace fp6llm::cuda {
+#include "core/quantize/cuda/params.hpp"
 
-/// Bytes of shared memory that store_codes() uses per warp.
-constexpr int kCodeBuffer = 32 * 6;
+namespace fp6llm::cuda {
 
 /// Eight codes, one per byte -> `bits` bytes, the first code lowest.
 __device__ __forceinline__ uint64_t join_codes(uint64_t codes, int bits) {
@@ -32,13 +31,13 @@ __device__ __forceinline__ uint64_t keep_codes(uint64_t codes, int64_t count) {
     return count >= 8 ? codes : count <= 0 ? 0 : codes & ((uint64_t{1} << (8 * count)) - 1);
 }
 
-/// Half a warp stores 16 octets of codes (one per lane, one code per byte) side by side, at most `limit`
-/// bytes; both halves take part. Through shared memory, so that it stores words: `buffer` is the warp's
-/// own.
+/// Half a warp stores 16 octets of codes (one per lane, one code per byte) side by side, at most
+/// `limit` bytes; both halves take part. Through shared memory, so that it stores words: `buffer`
+/// is the warp's own.
 __device__ __forceinline__ void store_codes(uint64_t codes, int bits, uint8_t* to, int64_t limit,
                                             uint8_t* buffer) {
     const int lane = threadIdx.x % 16;
-    buffer += threadIdx.x % 32 / 16 * (kCodeBuffer / 2);
+    buffer += threadIdx.x % 32 / 16 * kCodeBufferHalf;
     const uint64_t joined = join_codes(codes, bits);
     __syncwarp();  // the buffer's last readers are done
 #pragma unroll

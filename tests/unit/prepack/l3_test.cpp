@@ -1,6 +1,6 @@
-// The GPU layout L3 on the host: the picture in core/prepack/cuda/l3.hpp, bit for bit; each code at each
-// place; what makes the layout worth its while: masked, an E3M2 code is a half or a bfloat16. And the
-// transcoding of narrow formats.
+// The GPU layout L3 on the host: the picture in core/prepack/cuda/l3.hpp, bit for bit; each code at
+// each place; what makes the layout worth its while: masked, an E3M2 code is a half or a bfloat16.
+// And the transcoding of narrow formats.
 #include "core/prepack/cuda/l3.hpp"
 
 #include <gtest/gtest.h>
@@ -34,8 +34,8 @@ const char* spare_picture(L3Tag tag) {
     return tag == L3Tag::kF16 ? kF16Spare : kBF16Spare;
 }
 
-/// A triple by the header's picture and nothing else: rotations 2, 4, 6 (4, 8, 12) bring the spare bits
-/// home, and each bit of T has one word.
+/// A triple by the header's picture and nothing else: rotations 2, 4, 6 (4, 8, 12) bring the spare
+/// bits home, and each bit of T has one word.
 uint32_t rotate_left(uint32_t word, int by) {
     return word << by | word >> (32 - by);
 }
@@ -119,6 +119,18 @@ TEST(L3, EachCodeAtEachPlaceComesBack) {
     }
 }
 
+TEST(L3, TheExampleOfTheDocs) {
+    const L3Place first = l3_place(0, 0), second = l3_place(0, 1);
+    EXPECT_EQ(first.thread + first.triple + first.pair + first.half, 0);
+    EXPECT_EQ(second.thread + second.triple + second.pair, 0);
+    EXPECT_EQ(second.half, 1);
+    const uint8_t codes[16] = {0b100110, 0b000001};
+    uint32_t words[3];
+    l3_pack_triple(L3Tag::kF16, codes, words);
+    EXPECT_EQ(words[0], 0x01008600u);
+    EXPECT_EQ(words[1] | words[2], 0u);
+}
+
 TEST(L3, AllBitsOfATripleAreUsed) {
     for (const L3Tag tag : kTags) {
         uint8_t codes[16];
@@ -137,7 +149,8 @@ TEST(L3, PlacesAreTheFragmentsOfMma) {
             const L3Place at = l3_place(row, col);
             EXPECT_EQ(l3_row(at), row);
             EXPECT_EQ(l3_col(at), col);
-            // PTX ISA, fragment A of m16n8k16: register 0 (row g, k 2j..), 1 (row g + 8), 2 (k + 8), 3.
+            // PTX ISA, fragment A of m16n8k16: register 0 (row g, k 2j..), 1 (row g + 8), 2 (k +
+            // 8), 3.
             const int lane = at.thread % 32, step = 2 * at.triple + at.pair / 4, a = at.pair % 4;
             EXPECT_EQ(row, 16 * (at.thread / 32) + lane / 4 + (a % 2) * 8);
             EXPECT_EQ(col, 16 * step + lane % 4 * 2 + at.half + (a / 2) * 8);
