@@ -433,6 +433,12 @@ Conflict GlobalShadow::write(const Party& who, uint64_t address, uint32_t bytes,
             const uint32_t from = std::max<uint32_t>(range.from, start);
             const uint32_t to = std::min<uint32_t>(range.to, end - 1);
             const bool own = range.cluster == who.cluster && range.column == who.ordering->column;
+            // A warp that writes back what its lanes have read, or that has met in between.
+            if (own && who.column == range.column &&
+                (range.tick <= who.ordering->lane_floor ||
+                 (range.from == start && range.first_lane == first_lane &&
+                  range.lane_bytes == lane_bytes)))
+                continue;
             // Lanes matter only against the own warp.
             for (uint32_t at = from; at <= to && !result; at = own ? at + 1 : to + 1) {
                 const int lane =

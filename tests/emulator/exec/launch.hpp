@@ -68,6 +68,7 @@ struct Launch {
     GlobalShadow* shadow = nullptr;
     GlobalSync* sync = nullptr;
     std::atomic<bool> stop{false};
+    std::atomic<uint64_t> signs{0};  ///< of life, of all host threads
 };
 
 /// Where a suspicious value came from.
@@ -112,6 +113,9 @@ class Worker {
     std::vector<Finding> findings;
     /// What check/replay.hpp found out before: block, warp, tick, pc.
     std::map<std::tuple<uint64_t, int, uint32_t, uint32_t>, bool> replayed;
+
+    /// Activations of functions that have returned.
+    std::unordered_map<const Kernel*, std::vector<std::shared_ptr<Frame>>> frames;
 
     /// A sign of life.
     void progress() noexcept {

@@ -21,6 +21,7 @@ namespace emulator {
 namespace {
 
 constexpr uint32_t kSpinsBeforeTurn = 32;
+constexpr uint32_t kPollingSpinsBeforeTurn = 3;  ///< while polls fail
 /// No sign of life for so many operations of a host thread: a livelock, if somebody polls or even if
 /// nobody does.
 constexpr uint64_t kQuietPolling = 4'000'000;
@@ -82,13 +83,15 @@ class Scheduler {
     Group* select(Warp& warp, uint32_t* burst);
     static void merge(Warp& warp);
     void deadlock(std::vector<Resident*> residents, const char* why);
+    bool seems_dead();
     void check_guard(Warp& warp, const Op& op, LaneMask group);
 
     Worker& worker_;
     Launch& launch_;
     int index_, threads_;
     std::vector<std::unique_ptr<Storage>> free_storage_;
-    std::vector<std::shared_ptr<Frame>> free_frames_;
+    std::vector<std::vector<std::shared_ptr<Frame>>> free_frames_;  ///< of the entry, by warp
+    uint64_t signs_seen_ = 0, published_ = 0;
 };
 
 void Scheduler::activate(Warp& warp, Group& group) {
@@ -236,7 +239,8 @@ Group* Scheduler::select(Warp& warp, uint32_t* burst) {
     if (runnable < 2) return best;
     const uint64_t random = worker_.random();
     uint32_t length = 0;
-    if (best->spins >= kSpinsBeforeTurn) {
+    if (best->spins >= kSpinsBeforeTurn ||
+        (best->spins >= kPollingSpinsBeforeTurn && worker_.polls > 8)) {
         best->spins = 0;
         length = 1 + static_cast<uint32_t>(random >> 32) % 256;
     } else if (launch_.options->random_schedule && random % 16 == 0) {
@@ -443,11 +447,12 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
             warp.groups_.reserve(2 * kWarpLanes + 2);
             Group group;
             group.lanes = warp.live_;
-            if (!free_frames_.empty()) {
-                group.frame = std::move(free_frames_.back());
-                free_frames_.pop_back();
+            if (free_frames_.size() <= w) free_frames_.resize(w + 1);
+            if (!free_frames_[w].empty()) {
+                group.frame = std::move(free_frames_[w].back());
+                free_frames_[w].pop_back();
                 reset_taint(*group.frame, launch_.checks);
-                fill_specials(warp, *group.frame);
+                fill_specials(warp, *group.frame, true);
             } else {
                 group.frame = make_frame(warp, code, nullptr);
             }
@@ -481,8 +486,27 @@ void Scheduler::finish(Resident& resident) {
         free_storage_.push_back(std::move(resident.storage[i]));
     }
     resident.blocks.clear();
-    for (auto& frame : resident.frames)
-        if (frame.use_count() == 1) free_frames_.push_back(std::move(frame));
+    for (size_t i = 0; i < resident.frames.size(); ++i)
+        if (resident.frames[i].use_count() == 1)
+            free_frames_[i % launch_.warps_per_block].push_back(std::move(resident.frames[i]));
+}
+
+bool Scheduler::seems_dead() {
+    if (launch_.parallel && worker_.progress_at != published_) {
+        published_ = worker_.progress_at;
+        launch_.signs.fetch_add(1, std::memory_order_relaxed);
+    }
+    const uint64_t quiet = worker_.operations - worker_.progress_at;
+    if (quiet <= kQuietPolling || (worker_.polls <= kQuietPolls && quiet <= kQuiet)) return false;
+    // What it waits for may be done by another host thread.
+    const uint64_t signs = launch_.signs.load(std::memory_order_relaxed);
+    if (launch_.parallel && signs != signs_seen_) {
+        signs_seen_ = signs;
+        worker_.progress();
+        published_ = worker_.progress_at;
+        return false;
+    }
+    return true;
 }
 
 void Scheduler::run() {
@@ -507,10 +531,7 @@ void Scheduler::run() {
                 auto resident = start(queue[i], ids[q]);
                 worker_.progress();
                 while (step(*resident)) {
-                    if (worker_.operations - worker_.progress_at > kQuietPolling &&
-                        (worker_.polls > kQuietPolls ||
-                         worker_.operations - worker_.progress_at > kQuiet))
-                        deadlock({resident.get()}, "the warps only poll");
+                    if (seems_dead()) deadlock({resident.get()}, "the warps only poll");
                 }
                 finish(*resident);
             }
@@ -546,8 +567,7 @@ void Scheduler::run() {
         } else if (!shuffle) {
             std::rotate(residents.begin(), residents.begin() + 1, residents.end());
         }
-        if (worker_.operations - worker_.progress_at > kQuietPolling &&
-            (worker_.polls > kQuietPolls || worker_.operations - worker_.progress_at > kQuiet)) {
+        if (seems_dead()) {
             std::vector<Resident*> all;
             for (auto& resident : residents)
                 all.push_back(resident.get());

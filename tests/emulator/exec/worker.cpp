@@ -269,7 +269,10 @@ void Warp::call(const Op& op, LaneMask lanes, int function) {
         rest.token = 0;
         groups_.push_back(std::move(rest));
     }
-    if (worker_->checks) trace_.add(Trace::kFrameChange);
+    if (worker_->checks) {
+        trace_.add(Trace::kFrameChange);
+        memory().forget_local(*this, lanes, frame->local_base, callee.local_bytes);
+    }
     group.lanes = lanes;
     group.frame = std::move(frame);
     group.pc = 0;
@@ -278,7 +281,7 @@ void Warp::call(const Op& op, LaneMask lanes, int function) {
 void Warp::return_from(LaneMask lanes) {
     Group& group = *group_;
     if (group.frame->caller == nullptr) return exit(lanes);
-    const std::shared_ptr<Frame> callee = group.frame;
+    std::shared_ptr<Frame> callee = group.frame;
     const std::shared_ptr<Frame> caller = callee->caller;
     const auto& detail =
         static_cast<const CallDetail&>(*caller->code->ops[callee->call_site].detail);
@@ -310,6 +313,7 @@ void Warp::return_from(LaneMask lanes) {
     group.lanes = lanes;
     group.frame = caller;
     group.pc = callee->return_pc;
+    if (callee.use_count() == 1) recycle_frame(*worker_, std::move(callee));
 }
 
 void Warp::exit(LaneMask lanes) {
@@ -445,10 +449,31 @@ uint32_t special_value(Warp& warp, Special what, int lane) {
     return 0;
 }
 
+bool depends_on_block(Special what) {
+    switch (what) {
+        case Special::kCtaidX:
+        case Special::kCtaidY:
+        case Special::kCtaidZ:
+        case Special::kSmid:
+        case Special::kClusteridX:
+        case Special::kClusteridY:
+        case Special::kClusteridZ:
+        case Special::kClusterCtaidX:
+        case Special::kClusterCtaidY:
+        case Special::kClusterCtaidZ:
+        case Special::kClusterCtarank:
+        case Special::kSharedBase:
+            return true;
+        default:
+            return false;
+    }
+}
+
 }  // namespace
 
-void fill_specials(Warp& warp, Frame& frame) {
+void fill_specials(Warp& warp, Frame& frame, bool same_place) {
     for (const ThreadConstant& constant : frame.code->specials) {
+        if (same_place && !depends_on_block(constant.what)) continue;
         uint8_t* at = frame.registers + size_t{constant.slot} * 128;
         for (int lane = 0; lane < kWarpLanes; ++lane) {
             const uint64_t value =
@@ -473,8 +498,35 @@ void reset_taint(Frame& frame, bool checks) {
                   frame.taint.begin() + frame.code->first_constant, kAllLanes);
 }
 
+namespace {
+
+void enter_frame(Warp& warp, Frame& frame, const std::shared_ptr<Frame>& caller) {
+    frame.caller = caller;
+    frame.depth = caller != nullptr ? caller->depth + 1 : 0;
+    frame.local_base =
+        caller != nullptr ? caller->local_base + caller->code->local_bytes : kLocalFirst;
+    std::fill(frame.parameter_taint.begin(), frame.parameter_taint.end(),
+              warp.checks() ? kAllLanes : 0);
+    reset_taint(frame, warp.checks());
+    fill_specials(warp, frame, false);
+}
+
+}  // namespace
+
+void recycle_frame(Worker& worker, std::shared_ptr<Frame> frame) {
+    frame->caller.reset();
+    worker.frames[frame->code].push_back(std::move(frame));
+}
+
 std::shared_ptr<Frame> make_frame(Warp& warp, const Kernel& code,
                                   const std::shared_ptr<Frame>& caller) {
+    auto& unused = warp.worker().frames[&code];
+    if (!unused.empty()) {
+        std::shared_ptr<Frame> frame = std::move(unused.back());
+        unused.pop_back();
+        enter_frame(warp, *frame, caller);
+        return frame;
+    }
     auto frame = std::make_shared<Frame>();
     frame->code = &code;
     const size_t bytes = size_t{code.slots} * 128;
@@ -486,16 +538,8 @@ std::shared_ptr<Frame> make_frame(Warp& warp, const Kernel& code,
     frame->taint.resize(code.slots);
     frame->causes.resize(code.slots);
     frame->parameters.resize(size_t{code.parameter_bytes} * kWarpLanes);
-    frame->parameter_taint.assign(code.parameter_bytes, warp.checks() ? kAllLanes : 0);
-    frame->caller = caller;
-    if (caller != nullptr) {
-        frame->depth = caller->depth + 1;
-        frame->local_base = caller->local_base + caller->code->local_bytes;
-    } else {
-        frame->local_base = kLocalFirst;
-    }
-    reset_taint(*frame, warp.checks());
-    fill_specials(warp, *frame);
+    frame->parameter_taint.resize(code.parameter_bytes);
+    enter_frame(warp, *frame, caller);
     return frame;
 }
 

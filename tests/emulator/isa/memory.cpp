@@ -123,8 +123,8 @@ Outcome run_ld(Warp& warp, const Op& op, LaneMask lanes) {
             for (int lane = 0; lane < kWarpLanes; ++lane)
                 at[lane] = addresses[lane] - static_cast<uint64_t>(total - k * detail.element);
             part.addresses = at;
-            alignas(64) uint8_t unused[kWarpLanes * 8];
-            element_bad = warp.memory().load(warp, part, unused, 8);
+            alignas(64) uint8_t unused[kWarpLanes * 16];
+            element_bad = warp.memory().load(warp, part, unused, 16);
         }
         warp.set_taint(detail.slots[k], lanes, element_bad);
     }

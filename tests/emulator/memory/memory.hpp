@@ -97,6 +97,9 @@ class Memory {
     virtual void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes,
                                 Proxy proxy, Moment moment) = 0;
 
+    /// A function is entered: its variables in local memory were never written.
+    virtual void forget_local(Warp& warp, LaneMask lanes, uint32_t from, uint32_t bytes) = 0;
+
     /// Bytes that a bulk copy brought from where nothing was ever written: they stay uninitialized.
     virtual void mark_uninitialized(Warp& /*warp*/, uint8_t* /*where*/, int64_t /*bytes*/) {}
 

@@ -1292,6 +1292,17 @@ void ThreadMemory::note_reduction(Warp& warp, const Op& op, uint8_t* where, int6
     if (conflict) report(warp, op, lanes, conflict, true, true);
 }
 
+void ThreadMemory::forget_local(Warp& warp, LaneMask lanes, uint32_t from, uint32_t bytes) {
+    if (bytes == 0) return;
+    auto& local = warp.state<LocalMemory>(kLocalState);
+    if (from >= local.capacity) return;
+    const uint64_t count = std::min(bytes, local.capacity - from);
+    for_lanes(lanes, [&](int lane) {
+        bits_assign(local.initialized.data(),
+                    uint64_t{local.capacity} * static_cast<uint64_t>(lane) + from, count, false);
+    });
+}
+
 void ThreadMemory::mark_uninitialized(Warp& warp, uint8_t* where, int64_t bytes) {
     if (!checks_ || bytes == 0) return;
     const Block* block = owner(warp, where, bytes);

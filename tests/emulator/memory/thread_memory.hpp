@@ -38,6 +38,7 @@ class ThreadMemory final : public Memory {
                     LaneMask suspicious, Moment moment) override;
     void note_reduction(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
                         Moment moment) override;
+    void forget_local(Warp& warp, LaneMask lanes, uint32_t from, uint32_t bytes) override;
     void mark_uninitialized(Warp& warp, uint8_t* where, int64_t bytes) override;
     uint8_t* shared_pointer(Warp& warp, uint64_t address, int64_t bytes) override;
     void fence(Warp& warp, Order order, Scope scope) override;

@@ -302,6 +302,63 @@ TEST(Scheduler, SeesADeadlock) {
     }
 }
 
+TEST(Scheduler, HostThreadsWaitForEachOther) {
+    // As above, on several host threads: what one thread's blocks wait for is another's work.
+    Options options = test_options();
+    options.host_threads = 4;
+    Runner runner(entry("k", ".param .u64 flags", R"(
+    ld.param.u64 %d1, [flags];
+    mul.wide.u32 %d2, %c, 4;
+    add.u64 %d3, %d1, %d2;
+    setp.eq.u32 %p2, %c, 0;
+    mov.u32 %r1, 0;
+    @%p2 bra $set;
+$wait:
+    ld.acquire.gpu.global.u32 %r1, [%d3+-4];
+    setp.eq.u32 %p3, %r1, 0;
+    @%p3 bra $wait;
+$set:
+    add.u32 %r2, %r1, 1;
+    st.release.gpu.global.u32 [%d3], %r2;
+)"),
+                  options);
+    const uint32_t blocks = 100;
+    const uint64_t flags = runner.upload(std::vector<uint32_t>(blocks, 0));
+    EXPECT_TRUE(clean(runner.run("k", blocks, 1, Parameters().add(flags))));
+    EXPECT_EQ(runner.download<uint32_t>(flags, blocks)[99], 100u);
+}
+
+TEST(Scheduler, StacksAreFreshAtEveryCall) {
+    // The second call must not take the first one's leftovers for its own.
+    const std::string function = R"(
+.func (.param .b32 result) peek(.param .b32 n)
+{
+    .reg .b32 %r<4>; .reg .b64 %d<2>; .reg .pred %p;
+    .local .align 4 .b8 cell[4];
+    mov.u64 %d1, cell;
+    ld.param.u32 %r1, [n];
+    setp.eq.u32 %p, %r1, 0;
+    @%p st.local.u32 [%d1], 42;
+    ld.local.u32 %r2, [%d1];
+    st.param.b32 [result], %r2;
+    ret;
+}
+)";
+    const auto call = [](const char* argument) {
+        return std::string("{\n.param .b32 a;\n.param .b32 b;\nst.param.b32 [a], ") + argument +
+               ";\ncall.uni (b), peek, (a);\nld.param.b32 %r1, [b];\n}\n"
+               "st.global.u32 [%d1], %r1;\n";
+    };
+    const auto run = [&](const std::string& calls) {
+        Runner runner(function +
+                      entry("k", ".param .u64 out", "ld.param.u64 %d1, [out];\n" + calls));
+        const uint64_t out = runner.device.allocate(4);
+        return runner.run("k", 1, 1, Parameters().add(out));
+    };
+    EXPECT_TRUE(clean(run(call("0") + call("0"))));
+    EXPECT_TRUE(has(run(call("0") + call("1")), FindingKind::kUninitialized));
+}
+
 TEST(Scheduler, SeesALivelock) {
     // Nobody ever sets the flag.
     Runner runner(entry("k", ".param .u64 flag", R"(
