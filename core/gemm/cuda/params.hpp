@@ -33,7 +33,9 @@ struct GemmParams {
     const uint8_t* weights;  ///< L3 units [row_blocks][k_units][6144]
     const void* scales;  ///< row: float [row_blocks * 64]; group: float [row_blocks][groups][64];
                          ///< MX: uint8 [row_blocks][k_units][64][4]
-    const void* x;       ///< element (t, k) at t * ldx + k, 16-byte aligned rows
+    /// Element (t, k) at t * ldx + k; rows are aligned to 16 bytes and go on with zeros up to a multiple
+    /// of eight elements.
+    const void* x;
     int64_t ldx;
     EpilogueParams epilogue;
     float* partials;     ///< [2 * blocks][tile], where blocks share tiles

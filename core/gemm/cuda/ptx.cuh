@@ -13,20 +13,23 @@ __device__ __forceinline__ uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// 16 bytes global -> shared, past L1. The bytes from `valid` (0..16) on become zero; nothing is read
-/// when it is 0.
-__device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, uint32_t valid) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(global),
-                 "r"(valid)
-                 : "memory");
+/// 16 bytes global -> shared, past L1; where `exists` is false, zeros, and nothing is read.
+__device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, bool exists) {
+    asm volatile(
+        "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
+        "cp.async.cg.shared.global [%0], [%1], 16, absent;\n}\n" ::"r"(shared),
+        "l"(global), "r"(static_cast<uint32_t>(exists))
+        : "memory");
 }
 
 /// The same for weights, which are read once: first out of L2 when space is needed.
 __device__ __forceinline__ void cp_async_16_streamed(uint32_t shared, const void* global,
-                                                     uint32_t valid, uint64_t policy) {
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;\n" ::"r"(shared),
-                 "l"(global), "r"(valid), "l"(policy)
-                 : "memory");
+                                                     bool exists, uint64_t policy) {
+    asm volatile(
+        "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
+        "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, absent, %3;\n}\n" ::"r"(shared),
+        "l"(global), "r"(static_cast<uint32_t>(exists)), "l"(policy)
+        : "memory");
 }
 
 __device__ __forceinline__ uint64_t evict_first_policy() {

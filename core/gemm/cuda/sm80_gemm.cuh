@@ -76,30 +76,31 @@ class Sm80Gemm {
         load_tile = static_cast<int>(begin / p.k_units);
         load_slab = static_cast<int>(begin % p.k_units);
         int tile = load_tile, slab = load_slab;
-        int64_t loaded = begin;
+        int left = static_cast<int>(end - begin), left_to_load = left;
+        enter_tile();
 #pragma unroll
         for (int stage = 0; stage < C::kStages - 1; ++stage) {
-            if (loaded < end) load_unit(stage), ++loaded;
+            if (left_to_load > 0) load_unit(stage * C::kStageBytes), --left_to_load;
             cp_async_commit();
         }
         if constexpr (C::kScaling != Scaling::kRow) enter_group(tile, slab);
 
-        int stage = 0, next_stage = C::kStages - 1;
+        int stage = 0, next_stage = (C::kStages - 1) * C::kStageBytes;  // bytes
         bool starts_tile = slab == 0;
-        for (int64_t unit = begin; unit < end; ++unit) {
+        for (; left > 0; --left) {
             // This thread's share of the slab is there; after the barrier everybody's is, and nobody
             // reads the slab before it any more, whose place the next load takes.
             cp_async_wait<C::kStages - 2>();
             __syncthreads();
-            if (loaded < end) load_unit(next_stage), ++loaded;
+            if (left_to_load > 0) load_unit(next_stage), --left_to_load;
             cp_async_commit();
-            uint8_t* used = shared + stage * C::kStageBytes;
-            multiply(used, shared_base + stage * C::kStageBytes, tile);
-            stage = stage + 1 == C::kStages ? 0 : stage + 1;
-            next_stage = next_stage + 1 == C::kStages ? 0 : next_stage + 1;
+            uint8_t* used = shared + stage;
+            multiply(used, shared_base + stage, tile);
+            next_stage = stage;
+            stage = stage == (C::kStages - 1) * C::kStageBytes ? 0 : stage + C::kStageBytes;
 
             const bool ends_tile = slab + 1 == p.k_units;
-            if (ends_tile || unit + 1 == end) {
+            if (ends_tile || left == 1) {
                 if constexpr (C::kScaling != Scaling::kRow) add_group();
                 // The slab just used is free (once all have used it) until the next barrier.
                 const bool whole = starts_tile && ends_tile;
@@ -113,7 +114,7 @@ class Sm80Gemm {
             slab = ends_tile ? 0 : slab + 1;
             tile += ends_tile ? 1 : 0;
             if constexpr (C::kScaling != Scaling::kRow) {
-                if (ends_tile && unit + 1 < end) enter_group(tile, 0);
+                if (ends_tile && left > 1) enter_group(tile, 0);
             }
         }
     }
@@ -138,42 +139,60 @@ class Sm80Gemm {
                     s[u][n][i] = 0.0f;
     }
 
-    /// Starts copying the next slab into a stage and steps on.
-    __device__ __forceinline__ void load_unit(int stage) {
-        const uint32_t to = shared_base + stage * C::kStageBytes;
+    /// Where this thread's share of slab `load_slab` of `load_tile` comes from: divisions, so once per
+    /// tile and not per slab.
+    __device__ __forceinline__ void enter_tile() {
         const int row_tile = load_tile / p.token_tiles;
-        const int first_token = (load_tile - row_tile * p.token_tiles) * C::kTokens;
+        const int token = (load_tile - row_tile * p.token_tiles) * C::kTokens + threadIdx.x / 16;
+        const int column = load_slab * kUnitCols + threadIdx.x % 16 * 8;
+        const int64_t unit = static_cast<int64_t>(row_tile) * C::kRowUnits * p.k_units + load_slab;
+        weights_from = p.weights + unit * kUnitBytes + threadIdx.x * 16;
+        has_second = row_tile * C::kRowUnits + 1 < p.row_blocks;
+        x_from = static_cast<const Activation*>(p.x) + token * p.ldx + column;
+        tokens_left = p.tokens - token;
+        columns_left = p.k - column;
+    }
+
+    /// Starts copying the next slab into the stage at byte `stage`, and steps on.
+    __device__ __forceinline__ void load_unit(int stage) {
+        const uint32_t to = shared_base + stage + threadIdx.x * 16;
 #pragma unroll
         for (int i = 0; i < (C::kWeightChunks + C::kThreads - 1) / C::kThreads; ++i) {
             const int chunk = threadIdx.x + i * C::kThreads;
             if (C::kWeightChunks % C::kThreads != 0 && chunk >= C::kWeightChunks) break;
-            const int unit = chunk / (kUnitBytes / 16);
-            const int row_block = row_tile * C::kRowUnits + unit;
-            const bool exists = C::kRowUnits == 1 || row_block < p.row_blocks;
-            const uint8_t* from =
-                p.weights +
-                (static_cast<int64_t>(exists ? row_block : 0) * p.k_units + load_slab) *
-                    kUnitBytes +
-                (chunk - unit * (kUnitBytes / 16)) * 16;
-            cp_async_16_streamed(to + chunk * 16, from, exists ? 16 : 0, policy);
+            constexpr int kChunks = kUnitBytes / 16;
+            const bool is_second =
+                C::kRowUnits == 2 && (i * C::kThreads >= kChunks ||
+                                      ((i + 1) * C::kThreads > kChunks && chunk >= kChunks));
+            // Consecutive row blocks' units of one slab are k_units apart.
+            const int64_t skipped =
+                is_second ? static_cast<int64_t>(p.k_units - 1) * kUnitBytes : 0;
+            cp_async_16_streamed(to + i * C::kThreads * 16,
+                                 weights_from + i * C::kThreads * 16 + skipped,
+                                 !is_second || has_second, policy);
         }
-        const uint32_t activations = to + C::kRowUnits * kUnitBytes;
-        const int chunk = threadIdx.x % 16;
-        const int k = load_slab * kUnitCols + chunk * 8;
-        const int columns = p.k - k;
-        const uint32_t bytes = columns >= 8 ? 16 : columns > 0 ? columns * 2 : 0;
-#pragma unroll 4
+        weights_from += kUnitBytes;
+
+        // Chunk c of token t goes to c ^ (t & 7). A thread's tokens differ by multiples of eight.
+        static_assert(C::kThreads / 16 % 8 == 0);
+        const uint32_t token = threadIdx.x / 16, chunk = threadIdx.x % 16;
+        const uint32_t x_to = shared_base + stage + C::kRowUnits * kUnitBytes + token * 256 +
+                              ((chunk ^ (token & 7)) * 16);
+        const Activation* from = x_from;
+        const int tokens = columns_left > 0 ? tokens_left : 0;
+#pragma unroll
         for (int i = 0; i < C::kTokens * 16 / C::kThreads; ++i) {
-            const int token = threadIdx.x / 16 + i * (C::kThreads / 16);
-            const bool exists = first_token + token < p.tokens && bytes != 0;
-            const Activation* from =
-                static_cast<const Activation*>(p.x) +
-                (exists ? (first_token + token) * p.ldx + k : static_cast<int64_t>(0));
-            cp_async_16(activations + token * 256 + ((chunk ^ (token & 7)) * 16), from,
-                        exists ? bytes : 0);
+            constexpr int kTokenStep = C::kThreads / 16;
+            cp_async_16(x_to + i * kTokenStep * 256, from, i * kTokenStep < tokens);
+            from += kTokenStep * p.ldx;
         }
-        load_slab = load_slab + 1;
-        if (load_slab == p.k_units) load_slab = 0, ++load_tile;
+        x_from += kUnitCols;
+        columns_left -= kUnitCols;
+        if (++load_slab == p.k_units) {
+            load_slab = 0;
+            ++load_tile;
+            enter_tile();
+        }
     }
 
     __device__ __forceinline__ void multiply(const uint8_t* stage, uint32_t stage_address,
@@ -422,6 +441,10 @@ class Sm80Gemm {
     int lane, row_warp, token_warp;
     int64_t begin, end;
     int load_tile, load_slab;
+    const uint8_t* weights_from;  ///< enter_tile() and load_unit()
+    const Activation* x_from;
+    int tokens_left, columns_left;  ///< from this thread's first token and column on
+    bool has_second;                ///< whether the tile's second unit exists
     int group = 0, group_left = 0;
     float scales[C::kRowUnits][2];
     Sums sums;
