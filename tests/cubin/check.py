@@ -2,12 +2,13 @@
 #
 #   check.py resources <cuobjdump> <tiles.hpp> <fatbin>...    no spills, registers as tiles.hpp promises
 #   check.py decoders  <cuobjdump> <decoders.fatbin>          instructions that decode 16 weights
-#   check.py hot_loops <cuobjdump> <fatbin>...                instructions of the k128 loops
+#   check.py hot_loops <cuobjdump> <tiles.hpp> <fatbin>...    instructions of the k128 loops
 #
 # Each prints its figures. README.md says what they mean.
 import os
 import re
 import sys
+from collections import namedtuple
 
 import sass
 
@@ -19,24 +20,27 @@ DECODERS = {"f16_e3m2_f16": 17, "f16_e2m3_f16": 33, "bf16_e3m2_bf16": 25, "bf16_
 SLACK = 1.10
 
 # Instructions per k128 slab and thread besides decoding, mma and memory: addresses, predicates, the
-# pipeline's bookkeeping, scales by group. They may be up to so many, by kernel.
+# pipeline's bookkeeping. They may be up to so many, by kernel: 10 % above what nvcc 13.0 makes of them.
 SLAB_INSTRUCTIONS = {
-    "row_n8": 150, "row_n16": 170, "row_n32": 220, "row_n64": 270, "row_n128": 235, "row_n256": 220,
-    "group_n8": 205, "group_n16": 220, "group_n32": 256, "group_n64": 250, "group_n128": 260,
-    "group8_n16": 295}
+    "row_n8": 72, "row_n16": 90, "row_n32": 94, "row_n64": 114, "row_n128": 124, "row_n256": 140,
+    "group_n8": 101, "group_n16": 130, "group_n32": 134, "group_n64": 126, "group_n128": 140,
+    "group8_n16": 191}
 # Of one slab; what a thread waits for or moves is counted by the emulator, not here.
 MEMORY_AND_MMA = {"HMMA", "LDS", "LDSM", "LDGSTS", "LDGDEPBAR", "DEPBAR", "BAR"}
 
 
-def tile_promises(path):
-    """{"row_n8": (threads, min_blocks)} as tiles.hpp states them."""
-    text, promises = open(path).read(), {}
+Tile = namedtuple("Tile", "tokens row_units token_warps stages min_blocks")
+
+
+def tiles_of(path):
+    """{"row_n8": Tile} as tiles.hpp states them."""
+    text, tiles = open(path).read(), {}
     for name, prefix in (("kRowTiles", "row"), ("kGroupTiles", "group"), ("kGroupK8Tiles", "group8")):
         rows = re.search(rf"{name}\[\] = \{{(.*?)\}};", text, re.S)[1]
         for tile in re.findall(r"TileShape\{([\d, ]+)\}", rows):
-            tokens, _, token_warps, _, min_blocks = map(int, tile.split(","))
-            promises[f"{prefix}_n{tokens}"] = (128 * token_warps, min_blocks)
-    return promises
+            tile = Tile(*map(int, tile.split(",")))
+            tiles[f"{prefix}_n{tile.tokens}"] = tile
+    return tiles
 
 
 def tile_of(kernel):
@@ -49,7 +53,7 @@ def stem(path):
 
 
 def check_resources(tool, tiles, *fatbins):
-    promises, faults, seen = tile_promises(tiles), [], 0
+    tiles, faults, seen = tiles_of(tiles), [], 0
     for fatbin in fatbins:
         for (arch, kernel), used in sorted(sass.resources(tool, fatbin).items()):
             seen += 1
@@ -60,11 +64,11 @@ def check_resources(tool, tiles, *fatbins):
             _, tile = tile_of(kernel)
             if tile is None:
                 continue
-            threads, min_blocks = promises[tile]
             # Registers are given to warps in units of 8 per thread.
-            registers = (used.registers + 7) // 8 * 8 * threads * min_blocks
+            blocks = tiles[tile].min_blocks
+            registers = (used.registers + 7) // 8 * 8 * 128 * tiles[tile].token_warps * blocks
             if registers > REGISTERS_PER_MULTIPROCESSOR:
-                faults.append(f"{arch} {kernel}: {min_blocks} blocks need {registers} registers")
+                faults.append(f"{arch} {kernel}: {blocks} blocks need {registers} registers")
     if seen < len(fatbins):
         faults.append(f"only {seen} kernels in {len(fatbins)} fatbins")
     return faults
@@ -105,8 +109,8 @@ def decoder_of(family):
     return f"{tag}_{parts[0]}_{parts[-1]}"
 
 
-def check_hot_loops(tool, *fatbins):
-    faults, seen = [], set()
+def check_hot_loops(tool, tiles, *fatbins):
+    tiles, faults, seen = tiles_of(tiles), [], set()
     for fatbin in fatbins:
         kernels = [kernel for _, kernel in sass.resources(tool, fatbin) if tile_of(kernel)[0]]
         if not kernels:
@@ -114,14 +118,14 @@ def check_hot_loops(tool, *fatbins):
         for (arch, kernel), code in sorted(sass.instructions(tool, fatbin, set(kernels)).items()):
             family, tile = tile_of(kernel)
             path = sass.count(sass.steady_path(sass.main_loop(code), {"HMMA", "LDGSTS"}))
-            triples = path["LDS"] // 3 * 4  # three 16-byte words of four triples per load
+            triples = 4 * tiles[tile].row_units
             rest = sum(n for name, n in path.items() if name not in MEMORY_AND_MMA)
             besides = rest - triples * DECODERS[decoder_of(family)]
             print(f"{arch:8} {kernel:48} {sum(path.values()):4} instructions per slab: "
-                  f"{path['HMMA']} mma, {rest / max(triples, 1):.1f} per 16 weights, {besides} "
+                  f"{path['HMMA']} mma, {rest / triples:.1f} per 16 weights, {besides} "
                   "besides decoding")
             seen.add(tile)
-            if triples == 0 or path["LDGSTS"] == 0:
+            if path["LDS"] != 3 * tiles[tile].row_units or path["LDGSTS"] == 0:
                 faults.append(f"{arch} {kernel}: no loop that loads and multiplies was found")
             elif besides > SLAB_INSTRUCTIONS[tile]:
                 faults.append(f"{arch} {kernel}: {besides} instructions per slab besides decoding, "
