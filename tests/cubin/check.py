@@ -112,11 +112,10 @@ def decoder_of(family):
 def check_hot_loops(tool, tiles, *fatbins):
     tiles, faults, seen = tiles_of(tiles), [], set()
     for fatbin in fatbins:
-        kernels = [kernel for _, kernel in sass.resources(tool, fatbin) if tile_of(kernel)[0]]
-        if not kernels:
-            continue
-        for (arch, kernel), code in sorted(sass.instructions(tool, fatbin, set(kernels)).items()):
+        for (arch, kernel), code in sorted(sass.instructions(tool, fatbin).items()):
             family, tile = tile_of(kernel)
+            if tile is None:
+                continue
             path = sass.count(sass.steady_path(sass.main_loop(code), {"HMMA", "LDGSTS"}))
             triples = 4 * tiles[tile].row_units
             rest = sum(n for name, n in path.items() if name not in MEMORY_AND_MMA)

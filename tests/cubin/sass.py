@@ -33,11 +33,10 @@ def resources(tool, fatbin):
     return found
 
 
-def instructions(tool, fatbin, kernels=()):
-    """{(arch, kernel): [Instruction]}, of all kernels unless some are named."""
-    only = ("-fun", ",".join(kernels)) if kernels else ()
+def instructions(tool, fatbin):
+    """{(arch, kernel): [Instruction]}"""
     found, arch, code = {}, None, None
-    for line in _run(tool, "-sass", *only, fatbin).splitlines():
+    for line in _run(tool, "-sass", fatbin).splitlines():
         if start := re.match(r"\s*code for (\S+)", line):
             arch = start[1]
         elif start := re.match(r"\s*Function : (\S+)", line):
