@@ -21,7 +21,7 @@ struct GpuContender {
     std::string type;    ///< of activations and outputs: "f16", "bf16"
     std::string detail;  ///< kernel, or cublasLt's proposal
     double weight_bytes;
-    double error;                  ///< largest |error| / rms, before any timing
+    double error;                   ///< largest |error| / rms, before any timing
     std::vector<double> samples{};  ///< microseconds per call, one per round; empty in a dry run
 };
 
@@ -38,7 +38,7 @@ struct GpuCase {
 struct GpuQuantizeCase {
     Shape shape;
     std::string format;
-    double bytes;                  ///< of the fp16 input
+    double bytes;                   ///< of the fp16 input
     std::vector<double> samples{};  ///< microseconds to quantize and prepack; empty in a dry run
 };
 
