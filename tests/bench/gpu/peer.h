@@ -18,7 +18,7 @@ extern "C" {
 const char* fp6llmPeerName(void);
 
 /* Makes the peer's weight in device memory from E3M2 codes with fp16 row scales: `packed` is the
- * original fp6_llm's buffer (FP6LLM_PACKED_TC_FPX), `dense` the same weights dequantized to fp16.
+ * original fp6_llm's buffer (FP6LLM_LAYOUT_TC_FPX), `dense` the same weights dequantized to fp16.
  * NULL: it cannot. */
 void* fp6llmPeerPrepare(int64_t oc, int64_t ic, const void* packed, const void* scales,
                         const void* dense, void* stream);

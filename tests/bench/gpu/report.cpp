@@ -82,6 +82,11 @@ void print_case(const GpuSweep& sweep, const GpuCase& result) {
             print_ratio(own, find(result, GpuKind::kDense, own.type));
             std::printf(" swapped");
             print_ratio(own, find(result, GpuKind::kDenseSwapped, own.type));
+            for (const GpuContender& peer : result.contenders) {
+                if (peer.kind != GpuKind::kPeer || peer.type != own.type) continue;
+                std::printf(" %s", peer.name.c_str());
+                print_ratio(own, &peer);
+            }
         }
         std::printf("  %s\n", own.detail.c_str());
     }

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "core/common/float16.hpp"
+#include "tests/bench/gpu/peers.hpp"
 #include "tests/bench/measure.hpp"
 
 namespace fp6llm::bench {
@@ -20,6 +21,7 @@ constexpr size_t kCublasWorkspace = size_t{32} << 20;
 constexpr int kCublasProposals = 8;
 constexpr int kCheckedRows = 67, kCheckedTokens = 64;
 constexpr int kGraphCalls = 20;
+constexpr int kMostPeerVariants = 64;
 constexpr int64_t kMostGraphCalls = 2000;
 /// A case's timing takes about so long, unless fewest rounds take longer.
 constexpr double kCaseMicroseconds = 2e6;
@@ -108,6 +110,7 @@ class Sweep {
           cublas_(cublas),
           handle_(make_handle(FP6LLM_BACKEND_CUDA, options.device)),
           cpu_(make_handle(FP6LLM_BACKEND_CPU, 0)),
+          peers_(Peer::load_all()),
           workspace_(gpu, cublas != nullptr ? kCublasWorkspace : 0),
           cold_bytes_(options.dry ? 0
                                   : 5 * static_cast<size_t>(
@@ -193,6 +196,7 @@ class Sweep {
         if (shape.rows == shape_.rows && shape.cols == shape_.cols) return;
         packed_.clear();
         dense_.clear();
+        peer_weights_.clear();
         shape_ = shape;
         const std::vector<int64_t> rows = spread(kCheckedRows, shape.rows);
         const float deviation = 1.0f / std::sqrt(static_cast<float>(shape.cols));
@@ -205,6 +209,7 @@ class Sweep {
                     sweep.quantize.push_back(time_quantize(format, w));
             }
             is_timed_[{shape.rows, shape.cols}] = true;
+            prepare_peers(w, rows);
         }
         if (cublas_ == nullptr) return;
         for (const fp6llmDataType_t type : options_.types) {
@@ -282,6 +287,25 @@ class Sweep {
         }
     }
 
+    /// Microseconds of a graph of calls; infinity for what cannot run after all. In a dry run, 0.
+    double trial(const std::function<void(int64_t call)>& call) {
+        try {
+            call(0);
+            gpu_.synchronize();
+            if (options_.dry) return 0;
+            const GpuGraph graph = gpu_.capture([&] {
+                for (int64_t i = 0; i < kGraphCalls; ++i)
+                    call(i);
+            });
+            std::vector<double> times;
+            for (int round = 0; round < 3; ++round)
+                times.push_back(gpu_.time([&] { graph.launch(); }));
+            return median(times);
+        } catch (const std::runtime_error&) {
+            return std::numeric_limits<double>::infinity();
+        }
+    }
+
     void add_dense(std::vector<Way>& ways, const Activations& a, bool is_swapped) {
         for (const Dense& dense : dense_) {
             if (dense.type != a.type) continue;
@@ -292,23 +316,9 @@ class Sweep {
             double best_time = std::numeric_limits<double>::infinity();
             for (DenseProduct& product : products) {
                 auto candidate = std::make_shared<DenseProduct>(std::move(product));
-                const auto call = [&](int64_t i) {
-                    enqueue_dense(*candidate, dense, a, is_swapped, i);
-                };
-                try {
-                    call(0);
-                    gpu_.synchronize();
-                    const GpuGraph graph = gpu_.capture([&] {
-                        for (int64_t i = 0; i < kGraphCalls; ++i)
-                            call(i);
-                    });
-                    std::vector<double> times;
-                    for (int round = 0; round < 3; ++round)
-                        times.push_back(gpu_.time([&] { graph.launch(); }));
-                    if (median(times) < best_time) best_time = median(times), best = candidate;
-                } catch (const std::runtime_error&) {
-                    continue;  // a proposal that does not run after all
-                }
+                const double time =
+                    trial([&](int64_t i) { enqueue_dense(*candidate, dense, a, is_swapped, i); });
+                if (time < best_time) best_time = time, best = candidate;
             }
             if (best == nullptr) continue;
             Way way;
@@ -327,6 +337,77 @@ class Sweep {
                 enqueue_dense(*best, dense, a, is_swapped, i);
             };
             ways.push_back(std::move(way));
+        }
+    }
+
+    void enqueue_peer(const PeerWeights& weights, const Activations& a, int variant, int64_t call) {
+        const int status = weights.peer().run(weights.copy(call), a.tokens, a.x.data(), a.y.data(),
+                                              variant, gpu_.stream());
+        if (status != 0) throw std::runtime_error("the peer answers " + std::to_string(status));
+    }
+
+    void add_peers(std::vector<Way>& ways, const Activations& a) {
+        if (a.type != FP6LLM_R_16F) return;
+        for (const std::unique_ptr<PeerWeights>& weights : peer_weights_) {
+            int best = -1;
+            double best_time = std::numeric_limits<double>::infinity();
+            for (int variant = 0; variant < kMostPeerVariants; ++variant) {
+                const double time =
+                    trial([&](int64_t i) { enqueue_peer(*weights, a, variant, i); });
+                if (std::isinf(time)) break;
+                if (time < best_time) best_time = time, best = variant;
+            }
+            if (best < 0) continue;
+            Way way;
+            way.contender = {GpuKind::kPeer,
+                             weights->peer().name(),
+                             type_name(a.type),
+                             "variant " + std::to_string(best),
+                             static_cast<double>(peer_checked_bytes_),
+                             0.0,
+                             {}};
+            way.checked = &peer_checked_;
+            way.activations = &a;
+            way.is_swapped = false;
+            way.copies = weights->count();
+            way.enqueue = [this, &a, weights = weights.get(), best](int64_t i) {
+                enqueue_peer(*weights, a, best, i);
+            };
+            ways.push_back(std::move(way));
+        }
+    }
+
+    /// The peers' weights: E3M2 with fp16 row scales, quantized here.
+    void prepare_peers(const RandomMatrix& w, const std::vector<int64_t>& rows) {
+        if (peers_.empty() || w.rows() % 64 != 0 || w.cols() % 64 != 0) return;
+        Format format{"e3m2-row-f16", FP6LLM_QUANT_CONFIG_INIT};
+        format.config.scaleType = FP6LLM_R_16F;
+        const PackedLayer layer(gpu_, handle_, cpu_, format, w, rows, 0);
+        peer_checked_ = layer.checked();
+        peer_checked_bytes_ = layer.plain_bytes();
+        const PackedSizes sizes =
+            packed_sizes(FP6LLM_LAYOUT_TC_FPX, format.config, w.rows(), w.cols());
+        const QuantSizes plain = quant_sizes(format.config, w.rows(), w.cols());
+        const GpuBuffer packed(gpu_, sizes.packed_bytes), scales(gpu_, sizes.scale_bytes);
+        const GpuBuffer codes(gpu_, plain.code_bytes), dense(gpu_, w.bytes());
+        check(fp6llmWeightExportPacked(handle_.get(), layer.weight(0), FP6LLM_LAYOUT_TC_FPX,
+                                       packed.data(), scales.data()));
+        check(fp6llmWeightExportCodes(handle_.get(), layer.weight(0), codes.data(), nullptr));
+        check(fp6llmDequantize(handle_.get(), &format.config, w.rows(), w.cols(), codes.data(),
+                               scales.data(), dense.data(), FP6LLM_R_16F, w.cols()));
+        const size_t count =
+            std::max<size_t>(1, (cold_bytes_ + sizes.packed_bytes - 1) / sizes.packed_bytes);
+        for (const std::unique_ptr<Peer>& peer : peers_) {
+            std::vector<void*> copies;
+            for (size_t i = 0; i < count; ++i) {
+                void* copy = peer->prepare(w.rows(), w.cols(), packed.data(), scales.data(),
+                                           dense.data(), gpu_.stream());
+                if (copy == nullptr) break;
+                copies.push_back(copy);
+            }
+            gpu_.synchronize();
+            if (!copies.empty())
+                peer_weights_.push_back(std::make_unique<PeerWeights>(*peer, copies));
         }
     }
 
@@ -354,6 +435,7 @@ class Sweep {
                 add_dense(ways, *activations.back(), false);
                 if (result.tokens <= 512) add_dense(ways, *activations.back(), true);
             }
+            add_peers(ways, *activations.back());
         }
         for (Way& way : ways)
             prepare(way, result);
@@ -403,12 +485,16 @@ class Sweep {
     const GpuOptions& options_;
     CublasLt* cublas_;
     Handle handle_, cpu_;
+    std::vector<std::unique_ptr<Peer>> peers_;
     GpuBuffer workspace_;
     size_t cold_bytes_;
     Clock::time_point start_;
     Shape shape_{0, 0};
     std::vector<std::unique_ptr<PackedLayer>> packed_;
     std::vector<Dense> dense_;
+    std::vector<std::unique_ptr<PeerWeights>> peer_weights_;
+    CheckedRows peer_checked_;
+    size_t peer_checked_bytes_ = 0;
     std::map<std::pair<int64_t, int64_t>, bool> is_timed_;  // quantizing, by shape
 };
 
@@ -422,6 +508,8 @@ const char* kind_name(GpuKind kind) noexcept {
             return "dense";
         case GpuKind::kDenseSwapped:
             return "dense swapped";
+        case GpuKind::kPeer:
+            return "peer";
     }
     return "?";
 }

@@ -12,7 +12,7 @@
 
 namespace fp6llm::bench {
 
-enum class GpuKind { kFp6, kDense, kDenseSwapped };
+enum class GpuKind { kFp6, kDense, kDenseSwapped, kPeer };
 const char* kind_name(GpuKind kind) noexcept;
 
 struct GpuContender {
