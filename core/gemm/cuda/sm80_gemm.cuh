@@ -359,6 +359,11 @@ class Sm80Gemm {
         if (*is_last == 0) return false;
 
         clear(sums);
+        // Several parts' loads under way at once where registers allow: at decode sizes, waiting for one
+        // after the other would be a tenth of a small layer's time.
+        constexpr int kSums = C::kTileFloats / C::kThreads;
+        constexpr int kParts = kSums <= 8 ? 4 : kSums <= 16 ? 2 : 1;
+#pragma unroll kParts
         for (int block = first; block <= last; ++block) {
             const float4* part = partial(block == first ? 2 * first + 1 : 2 * block);
 #pragma unroll
