@@ -151,10 +151,11 @@ TEST(Plan, KeepsEnoughWeightsUnderWayWhenDecoding) {
 
 // ---- which tile ---------------------------------------------------------------------------------
 
-TEST(Plan, PicksTheNarrowestTileThatHoldsTheTokens) {
+TEST(Plan, PicksTheTileThatWastesLeast) {
     const DeviceProperties& h100 = kDevices[3];
-    const std::pair<int64_t, int> kWanted[] = {{1, 8},   {8, 8},   {9, 16},  {16, 16}, {17, 32},
-                                               {32, 32}, {33, 64}, {64, 64}, {65, 128}};
+    const std::pair<int64_t, int> kWanted[] = {
+        {1, 8},   {8, 8},    {9, 16},    {16, 16},  {17, 32},  {32, 32},   {33, 64},
+        {64, 64}, {65, 128}, {128, 128}, {129, 64}, {192, 64}, {193, 128}, {8192, 128}};
     for (const auto& [tokens, tile] : kWanted)
         EXPECT_EQ(choose_tile_plan(h100, problem_of({4096, 4096}, tokens), -1).kernel.shape.tokens,
                   tile)
