@@ -43,7 +43,7 @@ struct GemmParams {
     int64_t units;       ///< tiles * k_units
     int32_t rows, tokens, k;
     int32_t row_blocks, k_units;
-    int32_t token_tiles;  ///< tile = row_tile * token_tiles + token_tile
+    int32_t token_tiles;  ///< the order of tiles: Sm80Gemm::place_of()
     int32_t groups, group_size;
     int32_t mx;  ///< 1: scales are E8M0
 };

@@ -13,6 +13,11 @@ __device__ __forceinline__ uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
+/// Keeps the compiler from computing a value anew in every turn of a loop.
+__device__ __forceinline__ void keep_in_register(uint32_t& value) {
+    asm volatile("" : "+r"(value));
+}
+
 /// 16 bytes global -> shared, past L1; where `exists` is false, zeros, and nothing is read.
 __device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, bool exists) {
     asm volatile(

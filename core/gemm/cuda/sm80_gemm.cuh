@@ -54,6 +54,8 @@ template <typename C>
 class Sm80Gemm {
     using Activation = typename C::Activation;
     static constexpr int kMmas = C::kTokenMmas;
+    static constexpr int kTokenTilesTogether = 8;
+    static constexpr uint32_t kActivations = C::kRowUnits * kUnitBytes;  ///< offset in a stage
 
   public:
     __device__ __forceinline__ Sm80Gemm(const GemmParams& params, uint8_t* shared)
@@ -67,6 +69,17 @@ class Sm80Gemm {
         token_warp = warp / 4;
         begin = unit_begin(blockIdx.x);
         end = unit_begin(blockIdx.x + 1);
+
+        // Offsets in a stage: where this thread's chunks go, and from where it multiplies. Chunk c of
+        // token t lies at c ^ (t & 7).
+        const uint32_t token = threadIdx.x / 16, chunk = threadIdx.x % 16, row = lane % 8;
+        x_to = kActivations + token * 256 + (chunk ^ (token & 7)) * 16;
+        weights_at = (32 * row_warp + lane) * 16;
+        // ldmatrix: lane 8 i + r names row r of matrix i, which is chunk 4 triple + i of token r.
+        x_at = kActivations + (token_warp * C::kWarpTokens + row) * 256 + ((lane / 8) ^ row) * 16;
+        keep_in_register(x_to);
+        keep_in_register(weights_at);
+        keep_in_register(x_at);
     }
 
     __device__ __forceinline__ void run() {
@@ -77,7 +90,7 @@ class Sm80Gemm {
         load_slab = static_cast<int>(begin % p.k_units);
         int tile = load_tile, slab = load_slab;
         int left = static_cast<int>(end - begin), left_to_load = left;
-        enter_tile();
+        if (load_slab != 0) enter_tile();
 #pragma unroll
         for (int stage = 0; stage < C::kStages - 1; ++stage) {
             if (left_to_load > 0) load_unit(stage * C::kStageBytes), --left_to_load;
@@ -95,7 +108,7 @@ class Sm80Gemm {
             if (left_to_load > 0) load_unit(next_stage), --left_to_load;
             cp_async_commit();
             uint8_t* used = shared + stage;
-            multiply(used, shared_base + stage, tile);
+            multiply(used, shared_base + stage);
             next_stage = stage;
             stage = stage == (C::kStages - 1) * C::kStageBytes ? 0 : stage + C::kStageBytes;
 
@@ -139,11 +152,26 @@ class Sm80Gemm {
                     s[u][n][i] = 0.0f;
     }
 
-    /// Where this thread's share of slab `load_slab` of `load_tile` comes from: divisions, so once per
-    /// tile and not per slab.
+    struct Place {
+        int row_tile, first_token;
+    };
+    /// Tiles run over kTokenTilesTogether columns of tiles, row by row, then over the next columns: what
+    /// is multiplied at one time, on all multiprocessors, then reads few tokens and few weights, which
+    /// stay in L2. Divisions, so once per tile.
+    __device__ __forceinline__ Place place_of(int tile) const {
+        const int row_tiles = (p.row_blocks + C::kRowUnits - 1) / C::kRowUnits;
+        const int first = tile / (row_tiles * kTokenTilesTogether) * kTokenTilesTogether;
+        const int width = min(kTokenTilesTogether, p.token_tiles - first);
+        const int within = tile - first * row_tiles;
+        const int row_tile = within / width;
+        return {row_tile, (first + within - row_tile * width) * C::kTokens};
+    }
+
+    /// Where this thread's share of slab `load_slab` of `load_tile` comes from.
     __device__ __forceinline__ void enter_tile() {
-        const int row_tile = load_tile / p.token_tiles;
-        const int token = (load_tile - row_tile * p.token_tiles) * C::kTokens + threadIdx.x / 16;
+        const Place place = place_of(load_tile);
+        const int row_tile = place.row_tile;
+        const int token = place.first_token + threadIdx.x / 16;
         const int column = load_slab * kUnitCols + threadIdx.x % 16 * 8;
         const int64_t unit = static_cast<int64_t>(row_tile) * C::kRowUnits * p.k_units + load_slab;
         weights_from = p.weights + unit * kUnitBytes + threadIdx.x * 16;
@@ -155,6 +183,7 @@ class Sm80Gemm {
 
     /// Starts copying the next slab into the stage at byte `stage`, and steps on.
     __device__ __forceinline__ void load_unit(int stage) {
+        if (load_slab == 0) enter_tile();
         const uint32_t to = shared_base + stage + threadIdx.x * 16;
 #pragma unroll
         for (int i = 0; i < (C::kWeightChunks + C::kThreads - 1) / C::kThreads; ++i) {
@@ -173,42 +202,31 @@ class Sm80Gemm {
         }
         weights_from += kUnitBytes;
 
-        // Chunk c of token t goes to c ^ (t & 7). A thread's tokens differ by multiples of eight.
-        static_assert(C::kThreads / 16 % 8 == 0);
-        const uint32_t token = threadIdx.x / 16, chunk = threadIdx.x % 16;
-        const uint32_t x_to = shared_base + stage + C::kRowUnits * kUnitBytes + token * 256 +
-                              ((chunk ^ (token & 7)) * 16);
+        static_assert(C::kThreads / 16 % 8 == 0, "a thread's tokens all have the same t & 7");
+        const uint32_t activations = shared_base + stage + x_to;
         const Activation* from = x_from;
         const int tokens = columns_left > 0 ? tokens_left : 0;
 #pragma unroll
         for (int i = 0; i < C::kTokens * 16 / C::kThreads; ++i) {
             constexpr int kTokenStep = C::kThreads / 16;
-            cp_async_16(x_to + i * kTokenStep * 256, from, i * kTokenStep < tokens);
+            cp_async_16(activations + i * kTokenStep * 256, from, i * kTokenStep < tokens);
             from += kTokenStep * p.ldx;
         }
         x_from += kUnitCols;
         columns_left -= kUnitCols;
-        if (++load_slab == p.k_units) {
-            load_slab = 0;
-            ++load_tile;
-            enter_tile();
-        }
+        if (++load_slab == p.k_units) load_slab = 0, ++load_tile;
     }
 
-    __device__ __forceinline__ void multiply(const uint8_t* stage, uint32_t stage_address,
-                                             int tile) {
+    __device__ __forceinline__ void multiply(const uint8_t* stage, uint32_t stage_address) {
         uint4 words[C::kRowUnits][kUnitPlanes];
 #pragma unroll
         for (int u = 0; u < C::kRowUnits; ++u)
 #pragma unroll
             for (int plane = 0; plane < kUnitPlanes; ++plane)
                 words[u][plane] = *reinterpret_cast<const uint4*>(
-                    stage + u * kUnitBytes + plane * kUnitPlaneBytes + (32 * row_warp + lane) * 16);
+                    stage + u * kUnitBytes + plane * kUnitPlaneBytes + weights_at);
 
-        // ldmatrix: lane 8 i + r names row r of matrix i, which is chunk 4 triple + i of token r.
-        const int row = lane % 8;
-        const uint32_t tokens =
-            stage_address + C::kRowUnits * kUnitBytes + (token_warp * C::kWarpTokens + row) * 256;
+        const uint32_t tokens = stage_address + x_at;
 #pragma unroll
         for (int triple = 0; triple < 4; ++triple) {
             uint32_t a[C::kRowUnits][2][4];
@@ -217,15 +235,16 @@ class Sm80Gemm {
                 decode_triple<C::kTag, Activation, C::kFormat>(
                     component(words[u][0], triple), component(words[u][1], triple),
                     component(words[u][2], triple), a[u][0], a[u][1]);
-            const uint32_t chunk = static_cast<uint32_t>((4 * triple + lane / 8) ^ row) * 16;
+            // Chunk (4 triple + i) ^ r of a row of 256 bytes, which begins at a multiple of 256.
+            const uint32_t chunks = tokens ^ (4 * triple * 16);
             if constexpr (C::kScaling == Scaling::kGroupK8) {
-                multiply_by_eights(tokens + chunk, a, tile);
+                multiply_by_eights(chunks, a);
             } else {
                 Sums& into = C::kScaling == Scaling::kRow ? sums : group_sums;
 #pragma unroll
                 for (int n = 0; n < kMmas; ++n) {
                     uint32_t b[4];
-                    ldmatrix_x4(b, tokens + chunk + n * 8 * 256);
+                    ldmatrix_x4(b, chunks + n * 8 * 256);
 #pragma unroll
                     for (int u = 0; u < C::kRowUnits; ++u) {
                         mma_k16<Activation>(into[u][n], a[u][0], b[0], b[1]);
@@ -234,15 +253,14 @@ class Sm80Gemm {
                 }
                 if constexpr (C::kScaling == Scaling::kGroup) {
                     group_left -= 32;
-                    if (group_left == 0) next_group(tile);
+                    if (group_left == 0) next_group();
                 }
             }
         }
     }
 
     __device__ __forceinline__ void multiply_by_eights(uint32_t tokens,
-                                                       const uint32_t (&a)[C::kRowUnits][2][4],
-                                                       int tile) {
+                                                       const uint32_t (&a)[C::kRowUnits][2][4]) {
         uint32_t b[kMmas][4];
 #pragma unroll
         for (int n = 0; n < kMmas; ++n)
@@ -256,7 +274,7 @@ class Sm80Gemm {
                     mma_k8<Activation>(group_sums[u][n], a[u][eight / 2][2 * (eight & 1)],
                                        a[u][eight / 2][2 * (eight & 1) + 1], b[n][eight]);
             group_left -= 8;
-            if (group_left == 0) next_group(tile);
+            if (group_left == 0) next_group();
         }
     }
 
@@ -266,18 +284,13 @@ class Sm80Gemm {
 
     // ---- scales by group -------------------------------------------------------------------------
 
-    __device__ __forceinline__ int row_block_of(int tile, int unit) const {
-        const int row_block = tile / p.token_tiles * C::kRowUnits + unit;
-        return row_block < p.row_blocks ? row_block : p.row_blocks - 1;
-    }
-
     /// The scales of a group for this lane's rows g and g + 8. Columns beyond the last group are
     /// padding and take its scale.
-    __device__ __forceinline__ void load_scales(int tile, int index) {
+    __device__ __forceinline__ void load_scales(int index) {
         const int g = index < p.groups ? index : p.groups - 1;
 #pragma unroll
         for (int u = 0; u < C::kRowUnits; ++u) {
-            const int64_t row_block = row_block_of(tile, u);
+            const int64_t row_block = min(scaled_row_block + u, p.row_blocks - 1);
             const int row = 16 * row_warp + lane / 4;
             if (p.mx != 0) {
                 const uint8_t* e = static_cast<const uint8_t*>(p.scales) +
@@ -303,14 +316,15 @@ class Sm80Gemm {
         const int column = slab * kUnitCols;
         group = column / p.group_size;
         group_left = (group + 1) * p.group_size - column;
-        load_scales(tile, group);
+        scaled_row_block = place_of(tile).row_tile * C::kRowUnits;
+        load_scales(group);
     }
 
-    __device__ __forceinline__ void next_group(int tile) {
+    __device__ __forceinline__ void next_group() {
         add_group();
         ++group;
         group_left = p.group_size;
-        load_scales(tile, group);
+        load_scales(group);
     }
 
     __device__ __forceinline__ void add_group() {
@@ -391,8 +405,8 @@ class Sm80Gemm {
     /// eight rows of token t lies at q ^ (t / 2 & 3), so that neither side has bank conflicts.
     __device__ __forceinline__ void store_tile(int tile, uint8_t* scratch) {
         float* staged = reinterpret_cast<float*>(scratch);
-        const int row_tile = tile / p.token_tiles;
-        const int first_token = (tile - row_tile * p.token_tiles) * C::kTokens;
+        const Place place = place_of(tile);
+        const int row_tile = place.row_tile, first_token = place.first_token;
         const Scalars scalars = load_scalars(p.epilogue);
 #pragma unroll 1
         for (int u = 0; u < C::kRowUnits; ++u) {
@@ -444,6 +458,7 @@ class Sm80Gemm {
     uint32_t shared_base;
     uint64_t policy;
     int lane, row_warp, token_warp;
+    uint32_t x_to, weights_at, x_at;
     int64_t begin, end;
     int load_tile, load_slab;
     const uint8_t* weights_from;  ///< enter_tile() and load_unit()
@@ -451,6 +466,7 @@ class Sm80Gemm {
     int tokens_left, columns_left;  ///< from this thread's first token and column on
     bool has_second;                ///< whether the tile's second unit exists
     int group = 0, group_left = 0;
+    int scaled_row_block = 0;  ///< the tile's first
     float scales[C::kRowUnits][2];
     Sums sums;
     Sums group_sums;
@@ -458,7 +474,7 @@ class Sm80Gemm {
 
 template <typename C>
 __device__ __forceinline__ void sm80_gemm(const GemmParams& params) {
-    extern __shared__ __align__(128) uint8_t shared[];
+    extern __shared__ __align__(256) uint8_t shared[];
     Sm80Gemm<C>(params, shared).run();
 }
 
