@@ -88,6 +88,8 @@ std::vector<Shape> parse_shape(const std::string& text) {
     return slash == std::string::npos ? shapes : slices(shapes, positive(text.substr(slash + 1)));
 }
 
+}  // namespace
+
 /// Each shape once: models share some.
 std::vector<Shape> parse_shapes(const std::string& list) {
     std::vector<Shape> shapes;
@@ -101,6 +103,8 @@ std::vector<Shape> parse_shapes(const std::string& list) {
     }
     return shapes;
 }
+
+namespace {
 
 Format parse_format(const std::string& name) {
     Format format{name, FP6LLM_QUANT_CONFIG_INIT};
@@ -161,6 +165,14 @@ int parse_threads(const std::string& text) {
 }
 
 }  // namespace
+
+std::vector<int64_t> parse_tokens(const std::string& list) {
+    return parse_list(list == "all" ? kAllTokens : list, positive);
+}
+
+std::vector<Format> parse_formats(const std::string& list) {
+    return parse_list(list, parse_format);
+}
 
 const char* usage() noexcept {
     return "usage: fp6llm_bench [OPTION...]\n"
@@ -230,8 +242,8 @@ Options parse_options(int argc, char** argv) {
             throw std::runtime_error("unknown option: " + name + " " + value);
     }
     options.shapes = parse_shapes(shapes);
-    options.tokens = parse_list(tokens == "all" ? kAllTokens : tokens, positive);
-    options.formats = parse_list(formats, parse_format);
+    options.tokens = parse_tokens(tokens);
+    options.formats = parse_formats(formats);
     options.computes = parse_list(computes, parse_compute);
     options.threads = parse_list(threads, parse_threads);
     return options;

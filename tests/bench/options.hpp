@@ -47,4 +47,9 @@ Options parse_options(int argc, char** argv);
 
 const char* usage() noexcept;
 
+/// The options' lists, for other programs: `--shapes`, `--m` and `--formats`.
+std::vector<Shape> parse_shapes(const std::string& list);
+std::vector<int64_t> parse_tokens(const std::string& list);
+std::vector<Format> parse_formats(const std::string& list);
+
 }  // namespace fp6llm::bench

@@ -139,7 +139,7 @@ const void* pack(const Queue& queue, const TilePlan& plan, const TokenSource& x,
                  uint8_t* packed, int64_t* ld) {
     const bool is_ready = plan.parts == 1 && element_of(x.type) == plan.x_element &&
                           x.k_stride == 1 && (x.token_stride % 8 == 0 || tokens == 1) &&
-                          is_multiple(x.data, 16);
+                          x.k % 8 == 0 && is_multiple(x.data, 16);
     if (is_ready) {
         *ld = x.token_stride;
         return x.data;

@@ -33,7 +33,9 @@ struct GemmParams {
     const uint8_t* weights;  ///< L3 units [row_blocks][k_units][6144]
     const void* scales;  ///< row: float [row_blocks * 64]; group: float [row_blocks][groups][64];
                          ///< MX: uint8 [row_blocks][k_units][64][4]
-    const void* x;       ///< element (t, k) at t * ldx + k, 16-byte aligned rows
+    /// Element (t, k) at t * ldx + k; rows are aligned to 16 bytes and go on with zeros up to a multiple
+    /// of eight elements.
+    const void* x;
     int64_t ldx;
     EpilogueParams epilogue;
     float* partials;     ///< [2 * blocks][tile], where blocks share tiles
@@ -41,7 +43,7 @@ struct GemmParams {
     int64_t units;       ///< tiles * k_units
     int32_t rows, tokens, k;
     int32_t row_blocks, k_units;
-    int32_t token_tiles;  ///< tile = row_tile * token_tiles + token_tile
+    int32_t token_tiles;  ///< the order of tiles: Sm80Gemm::place_of()
     int32_t groups, group_size;
     int32_t mx;  ///< 1: scales are E8M0
 };

@@ -13,20 +13,28 @@ __device__ __forceinline__ uint32_t shared_address(const void* pointer) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }
 
-/// 16 bytes global -> shared, past L1. The bytes from `valid` (0..16) on become zero; nothing is read
-/// when it is 0.
-__device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, uint32_t valid) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(shared), "l"(global),
-                 "r"(valid)
-                 : "memory");
+/// Keeps the compiler from computing a value anew in every turn of a loop.
+__device__ __forceinline__ void keep_in_register(uint32_t& value) {
+    asm volatile("" : "+r"(value));
+}
+
+/// 16 bytes global -> shared, past L1; where `exists` is false, zeros, and nothing is read.
+__device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, bool exists) {
+    asm volatile(
+        "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
+        "cp.async.cg.shared.global [%0], [%1], 16, absent;\n}\n" ::"r"(shared),
+        "l"(global), "r"(static_cast<uint32_t>(exists))
+        : "memory");
 }
 
 /// The same for weights, which are read once: first out of L2 when space is needed.
 __device__ __forceinline__ void cp_async_16_streamed(uint32_t shared, const void* global,
-                                                     uint32_t valid, uint64_t policy) {
-    asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2, %3;\n" ::"r"(shared),
-                 "l"(global), "r"(valid), "l"(policy)
-                 : "memory");
+                                                     bool exists, uint64_t policy) {
+    asm volatile(
+        "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
+        "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, absent, %3;\n}\n" ::"r"(shared),
+        "l"(global), "r"(static_cast<uint32_t>(exists)), "l"(policy)
+        : "memory");
 }
 
 __device__ __forceinline__ uint64_t evict_first_policy() {
@@ -100,9 +108,12 @@ __device__ __forceinline__ void mma_k8<__nv_bfloat16>(float (&d)[4], uint32_t a0
         : "r"(a0), "r"(a1), "r"(b0));
 }
 
-/// (a & c) | (b & ~c): bits of a where c is set, else of b.
+/// (a & c) | (b & ~c): bits of a where c is set, else of b. Written out, nvcc turns two of these in a
+/// row, with constant masks, into three instructions.
 __device__ __forceinline__ uint32_t select_bits(uint32_t a, uint32_t b, uint32_t c) {
-    return (a & c) | (b & ~c);
+    uint32_t result;
+    asm("lop3.b32 %0, %1, %2, %3, 0xE4;\n" : "=r"(result) : "r"(a), "r"(b), "r"(c));
+    return result;
 }
 
 /// Adds at GPU scope; everything that this thread (and, through a barrier before it, its block) did is

@@ -54,6 +54,8 @@ template <typename C>
 class Sm80Gemm {
     using Activation = typename C::Activation;
     static constexpr int kMmas = C::kTokenMmas;
+    static constexpr int kTokenTilesTogether = 8;
+    static constexpr uint32_t kActivations = C::kRowUnits * kUnitBytes;  ///< offset in a stage
 
   public:
     __device__ __forceinline__ Sm80Gemm(const GemmParams& params, uint8_t* shared)
@@ -67,6 +69,17 @@ class Sm80Gemm {
         token_warp = warp / 4;
         begin = unit_begin(blockIdx.x);
         end = unit_begin(blockIdx.x + 1);
+
+        // Offsets in a stage: where this thread's chunks go, and from where it multiplies. Chunk c of
+        // token t lies at c ^ (t & 7).
+        const uint32_t token = threadIdx.x / 16, chunk = threadIdx.x % 16, row = lane % 8;
+        x_to = kActivations + token * 256 + (chunk ^ (token & 7)) * 16;
+        weights_at = (32 * row_warp + lane) * 16;
+        // ldmatrix: lane 8 i + r names row r of matrix i, which is chunk 4 triple + i of token r.
+        x_at = kActivations + (token_warp * C::kWarpTokens + row) * 256 + ((lane / 8) ^ row) * 16;
+        keep_in_register(x_to);
+        keep_in_register(weights_at);
+        keep_in_register(x_at);
     }
 
     __device__ __forceinline__ void run() {
@@ -76,30 +89,31 @@ class Sm80Gemm {
         load_tile = static_cast<int>(begin / p.k_units);
         load_slab = static_cast<int>(begin % p.k_units);
         int tile = load_tile, slab = load_slab;
-        int64_t loaded = begin;
+        int left = static_cast<int>(end - begin), left_to_load = left;
+        if (load_slab != 0) enter_tile();
 #pragma unroll
         for (int stage = 0; stage < C::kStages - 1; ++stage) {
-            if (loaded < end) load_unit(stage), ++loaded;
+            if (left_to_load > 0) load_unit(stage * C::kStageBytes), --left_to_load;
             cp_async_commit();
         }
         if constexpr (C::kScaling != Scaling::kRow) enter_group(tile, slab);
 
-        int stage = 0, next_stage = C::kStages - 1;
+        int stage = 0, next_stage = (C::kStages - 1) * C::kStageBytes;  // bytes
         bool starts_tile = slab == 0;
-        for (int64_t unit = begin; unit < end; ++unit) {
+        for (; left > 0; --left) {
             // This thread's share of the slab is there; after the barrier everybody's is, and nobody
             // reads the slab before it any more, whose place the next load takes.
             cp_async_wait<C::kStages - 2>();
             __syncthreads();
-            if (loaded < end) load_unit(next_stage), ++loaded;
+            if (left_to_load > 0) load_unit(next_stage), --left_to_load;
             cp_async_commit();
-            uint8_t* used = shared + stage * C::kStageBytes;
-            multiply(used, shared_base + stage * C::kStageBytes, tile);
-            stage = stage + 1 == C::kStages ? 0 : stage + 1;
-            next_stage = next_stage + 1 == C::kStages ? 0 : next_stage + 1;
+            uint8_t* used = shared + stage;
+            multiply(used, shared_base + stage);
+            next_stage = stage;
+            stage = stage == (C::kStages - 1) * C::kStageBytes ? 0 : stage + C::kStageBytes;
 
             const bool ends_tile = slab + 1 == p.k_units;
-            if (ends_tile || unit + 1 == end) {
+            if (ends_tile || left == 1) {
                 if constexpr (C::kScaling != Scaling::kRow) add_group();
                 // The slab just used is free (once all have used it) until the next barrier.
                 const bool whole = starts_tile && ends_tile;
@@ -113,7 +127,7 @@ class Sm80Gemm {
             slab = ends_tile ? 0 : slab + 1;
             tile += ends_tile ? 1 : 0;
             if constexpr (C::kScaling != Scaling::kRow) {
-                if (ends_tile && unit + 1 < end) enter_group(tile, 0);
+                if (ends_tile && left > 1) enter_group(tile, 0);
             }
         }
     }
@@ -138,58 +152,81 @@ class Sm80Gemm {
                     s[u][n][i] = 0.0f;
     }
 
-    /// Starts copying the next slab into a stage and steps on.
+    struct Place {
+        int row_tile, first_token;
+    };
+    /// Tiles run over kTokenTilesTogether columns of tiles, row by row, then over the next columns: what
+    /// is multiplied at one time, on all multiprocessors, then reads few tokens and few weights, which
+    /// stay in L2. Divisions, so once per tile.
+    __device__ __forceinline__ Place place_of(int tile) const {
+        const int row_tiles = (p.row_blocks + C::kRowUnits - 1) / C::kRowUnits;
+        const int first = tile / (row_tiles * kTokenTilesTogether) * kTokenTilesTogether;
+        const int width = min(kTokenTilesTogether, p.token_tiles - first);
+        const int within = tile - first * row_tiles;
+        const int row_tile = within / width;
+        return {row_tile, (first + within - row_tile * width) * C::kTokens};
+    }
+
+    /// Where this thread's share of slab `load_slab` of `load_tile` comes from.
+    __device__ __forceinline__ void enter_tile() {
+        const Place place = place_of(load_tile);
+        const int row_tile = place.row_tile;
+        const int token = place.first_token + threadIdx.x / 16;
+        const int column = load_slab * kUnitCols + threadIdx.x % 16 * 8;
+        const int64_t unit = static_cast<int64_t>(row_tile) * C::kRowUnits * p.k_units + load_slab;
+        weights_from = p.weights + unit * kUnitBytes + threadIdx.x * 16;
+        has_second = row_tile * C::kRowUnits + 1 < p.row_blocks;
+        x_from = static_cast<const Activation*>(p.x) + token * p.ldx + column;
+        tokens_left = p.tokens - token;
+        columns_left = p.k - column;
+    }
+
+    /// Starts copying the next slab into the stage at byte `stage`, and steps on.
     __device__ __forceinline__ void load_unit(int stage) {
-        const uint32_t to = shared_base + stage * C::kStageBytes;
-        const int row_tile = load_tile / p.token_tiles;
-        const int first_token = (load_tile - row_tile * p.token_tiles) * C::kTokens;
+        if (load_slab == 0) enter_tile();
+        const uint32_t to = shared_base + stage + threadIdx.x * 16;
 #pragma unroll
         for (int i = 0; i < (C::kWeightChunks + C::kThreads - 1) / C::kThreads; ++i) {
             const int chunk = threadIdx.x + i * C::kThreads;
             if (C::kWeightChunks % C::kThreads != 0 && chunk >= C::kWeightChunks) break;
-            const int unit = chunk / (kUnitBytes / 16);
-            const int row_block = row_tile * C::kRowUnits + unit;
-            const bool exists = C::kRowUnits == 1 || row_block < p.row_blocks;
-            const uint8_t* from =
-                p.weights +
-                (static_cast<int64_t>(exists ? row_block : 0) * p.k_units + load_slab) *
-                    kUnitBytes +
-                (chunk - unit * (kUnitBytes / 16)) * 16;
-            cp_async_16_streamed(to + chunk * 16, from, exists ? 16 : 0, policy);
+            constexpr int kChunks = kUnitBytes / 16;
+            const bool is_second =
+                C::kRowUnits == 2 && (i * C::kThreads >= kChunks ||
+                                      ((i + 1) * C::kThreads > kChunks && chunk >= kChunks));
+            // Consecutive row blocks' units of one slab are k_units apart.
+            const int64_t skipped =
+                is_second ? static_cast<int64_t>(p.k_units - 1) * kUnitBytes : 0;
+            cp_async_16_streamed(to + i * C::kThreads * 16,
+                                 weights_from + i * C::kThreads * 16 + skipped,
+                                 !is_second || has_second, policy);
         }
-        const uint32_t activations = to + C::kRowUnits * kUnitBytes;
-        const int chunk = threadIdx.x % 16;
-        const int k = load_slab * kUnitCols + chunk * 8;
-        const int columns = p.k - k;
-        const uint32_t bytes = columns >= 8 ? 16 : columns > 0 ? columns * 2 : 0;
-#pragma unroll 4
+        weights_from += kUnitBytes;
+
+        static_assert(C::kThreads / 16 % 8 == 0, "a thread's tokens all have the same t & 7");
+        const uint32_t activations = shared_base + stage + x_to;
+        const Activation* from = x_from;
+        const int tokens = columns_left > 0 ? tokens_left : 0;
+#pragma unroll
         for (int i = 0; i < C::kTokens * 16 / C::kThreads; ++i) {
-            const int token = threadIdx.x / 16 + i * (C::kThreads / 16);
-            const bool exists = first_token + token < p.tokens && bytes != 0;
-            const Activation* from =
-                static_cast<const Activation*>(p.x) +
-                (exists ? (first_token + token) * p.ldx + k : static_cast<int64_t>(0));
-            cp_async_16(activations + token * 256 + ((chunk ^ (token & 7)) * 16), from,
-                        exists ? bytes : 0);
+            constexpr int kTokenStep = C::kThreads / 16;
+            cp_async_16(activations + i * kTokenStep * 256, from, i * kTokenStep < tokens);
+            from += kTokenStep * p.ldx;
         }
-        load_slab = load_slab + 1;
-        if (load_slab == p.k_units) load_slab = 0, ++load_tile;
+        x_from += kUnitCols;
+        columns_left -= kUnitCols;
+        if (++load_slab == p.k_units) load_slab = 0, ++load_tile;
     }
 
-    __device__ __forceinline__ void multiply(const uint8_t* stage, uint32_t stage_address,
-                                             int tile) {
+    __device__ __forceinline__ void multiply(const uint8_t* stage, uint32_t stage_address) {
         uint4 words[C::kRowUnits][kUnitPlanes];
 #pragma unroll
         for (int u = 0; u < C::kRowUnits; ++u)
 #pragma unroll
             for (int plane = 0; plane < kUnitPlanes; ++plane)
                 words[u][plane] = *reinterpret_cast<const uint4*>(
-                    stage + u * kUnitBytes + plane * kUnitPlaneBytes + (32 * row_warp + lane) * 16);
+                    stage + u * kUnitBytes + plane * kUnitPlaneBytes + weights_at);
 
-        // ldmatrix: lane 8 i + r names row r of matrix i, which is chunk 4 triple + i of token r.
-        const int row = lane % 8;
-        const uint32_t tokens =
-            stage_address + C::kRowUnits * kUnitBytes + (token_warp * C::kWarpTokens + row) * 256;
+        const uint32_t tokens = stage_address + x_at;
 #pragma unroll
         for (int triple = 0; triple < 4; ++triple) {
             uint32_t a[C::kRowUnits][2][4];
@@ -198,15 +235,16 @@ class Sm80Gemm {
                 decode_triple<C::kTag, Activation, C::kFormat>(
                     component(words[u][0], triple), component(words[u][1], triple),
                     component(words[u][2], triple), a[u][0], a[u][1]);
-            const uint32_t chunk = static_cast<uint32_t>((4 * triple + lane / 8) ^ row) * 16;
+            // Chunk (4 triple + i) ^ r of a row of 256 bytes, which begins at a multiple of 256.
+            const uint32_t chunks = tokens ^ (4 * triple * 16);
             if constexpr (C::kScaling == Scaling::kGroupK8) {
-                multiply_by_eights(tokens + chunk, a, tile);
+                multiply_by_eights(chunks, a);
             } else {
                 Sums& into = C::kScaling == Scaling::kRow ? sums : group_sums;
 #pragma unroll
                 for (int n = 0; n < kMmas; ++n) {
                     uint32_t b[4];
-                    ldmatrix_x4(b, tokens + chunk + n * 8 * 256);
+                    ldmatrix_x4(b, chunks + n * 8 * 256);
 #pragma unroll
                     for (int u = 0; u < C::kRowUnits; ++u) {
                         mma_k16<Activation>(into[u][n], a[u][0], b[0], b[1]);
@@ -215,15 +253,14 @@ class Sm80Gemm {
                 }
                 if constexpr (C::kScaling == Scaling::kGroup) {
                     group_left -= 32;
-                    if (group_left == 0) next_group(tile);
+                    if (group_left == 0) next_group();
                 }
             }
         }
     }
 
     __device__ __forceinline__ void multiply_by_eights(uint32_t tokens,
-                                                       const uint32_t (&a)[C::kRowUnits][2][4],
-                                                       int tile) {
+                                                       const uint32_t (&a)[C::kRowUnits][2][4]) {
         uint32_t b[kMmas][4];
 #pragma unroll
         for (int n = 0; n < kMmas; ++n)
@@ -237,7 +274,7 @@ class Sm80Gemm {
                     mma_k8<Activation>(group_sums[u][n], a[u][eight / 2][2 * (eight & 1)],
                                        a[u][eight / 2][2 * (eight & 1) + 1], b[n][eight]);
             group_left -= 8;
-            if (group_left == 0) next_group(tile);
+            if (group_left == 0) next_group();
         }
     }
 
@@ -247,18 +284,13 @@ class Sm80Gemm {
 
     // ---- scales by group -------------------------------------------------------------------------
 
-    __device__ __forceinline__ int row_block_of(int tile, int unit) const {
-        const int row_block = tile / p.token_tiles * C::kRowUnits + unit;
-        return row_block < p.row_blocks ? row_block : p.row_blocks - 1;
-    }
-
     /// The scales of a group for this lane's rows g and g + 8. Columns beyond the last group are
     /// padding and take its scale.
-    __device__ __forceinline__ void load_scales(int tile, int index) {
+    __device__ __forceinline__ void load_scales(int index) {
         const int g = index < p.groups ? index : p.groups - 1;
 #pragma unroll
         for (int u = 0; u < C::kRowUnits; ++u) {
-            const int64_t row_block = row_block_of(tile, u);
+            const int64_t row_block = min(scaled_row_block + u, p.row_blocks - 1);
             const int row = 16 * row_warp + lane / 4;
             if (p.mx != 0) {
                 const uint8_t* e = static_cast<const uint8_t*>(p.scales) +
@@ -284,14 +316,15 @@ class Sm80Gemm {
         const int column = slab * kUnitCols;
         group = column / p.group_size;
         group_left = (group + 1) * p.group_size - column;
-        load_scales(tile, group);
+        scaled_row_block = place_of(tile).row_tile * C::kRowUnits;
+        load_scales(group);
     }
 
-    __device__ __forceinline__ void next_group(int tile) {
+    __device__ __forceinline__ void next_group() {
         add_group();
         ++group;
         group_left = p.group_size;
-        load_scales(tile, group);
+        load_scales(group);
     }
 
     __device__ __forceinline__ void add_group() {
@@ -340,6 +373,11 @@ class Sm80Gemm {
         if (*is_last == 0) return false;
 
         clear(sums);
+        // Several parts' loads under way at once where registers allow: at decode sizes, waiting for one
+        // after the other would be a tenth of a small layer's time.
+        constexpr int kSums = C::kTileFloats / C::kThreads;
+        constexpr int kParts = kSums <= 8 ? 4 : kSums <= 16 ? 2 : 1;
+#pragma unroll kParts
         for (int block = first; block <= last; ++block) {
             const float4* part = partial(block == first ? 2 * first + 1 : 2 * block);
 #pragma unroll
@@ -367,8 +405,8 @@ class Sm80Gemm {
     /// eight rows of token t lies at q ^ (t / 2 & 3), so that neither side has bank conflicts.
     __device__ __forceinline__ void store_tile(int tile, uint8_t* scratch) {
         float* staged = reinterpret_cast<float*>(scratch);
-        const int row_tile = tile / p.token_tiles;
-        const int first_token = (tile - row_tile * p.token_tiles) * C::kTokens;
+        const Place place = place_of(tile);
+        const int row_tile = place.row_tile, first_token = place.first_token;
         const Scalars scalars = load_scalars(p.epilogue);
 #pragma unroll 1
         for (int u = 0; u < C::kRowUnits; ++u) {
@@ -420,9 +458,15 @@ class Sm80Gemm {
     uint32_t shared_base;
     uint64_t policy;
     int lane, row_warp, token_warp;
+    uint32_t x_to, weights_at, x_at;
     int64_t begin, end;
     int load_tile, load_slab;
+    const uint8_t* weights_from;  ///< enter_tile() and load_unit()
+    const Activation* x_from;
+    int tokens_left, columns_left;  ///< from this thread's first token and column on
+    bool has_second;                ///< whether the tile's second unit exists
     int group = 0, group_left = 0;
+    int scaled_row_block = 0;  ///< the tile's first
     float scales[C::kRowUnits][2];
     Sums sums;
     Sums group_sums;
@@ -430,7 +474,7 @@ class Sm80Gemm {
 
 template <typename C>
 __device__ __forceinline__ void sm80_gemm(const GemmParams& params) {
-    extern __shared__ __align__(128) uint8_t shared[];
+    extern __shared__ __align__(256) uint8_t shared[];
     Sm80Gemm<C>(params, shared).run();
 }
 
