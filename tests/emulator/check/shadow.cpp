@@ -39,7 +39,10 @@ SharedShadow::SharedShadow(uint32_t bytes, uint32_t granule)
     unfinished_.resize(bytes / 8 + 16);
 }
 
-uint32_t SharedShadow::renew(uint32_t bytes, uint32_t columns, uint32_t start_tick) {
+uint32_t SharedShadow::renew(uint32_t bytes, uint32_t columns, uint32_t first_column,
+                             uint32_t warps, uint32_t start_tick) {
+    first_column_ = first_column;
+    warps_ = warps;
     if (std::max(start_tick, last_tick_) > kMaxTick) {
         std::fill(write_tick_.begin(), write_tick_.end(), 0);
         for (auto& reads : reads_)
@@ -143,7 +146,7 @@ Conflict SharedShadow::read(const Party& who, uint32_t offset, uint32_t bytes, L
     const uint32_t first = offset >> shift_;
     const uint32_t count = ((offset + bytes - 1) >> shift_) - first + 1;
     Conflict result;
-    const uint32_t floor = who.async_proxy ? 0 : who.ordering->floor;
+    const uint32_t floor = floor_of(who);
     const uint32_t* ticks = write_tick_.data() + first;
     uint32_t above = 0;
     for (uint32_t i = 0; i < count; ++i)
@@ -198,7 +201,7 @@ Conflict SharedShadow::write(const Party& who, uint32_t offset, uint32_t bytes, 
     const uint32_t first = offset >> shift_;
     const uint32_t count = ((offset + bytes - 1) >> shift_) - first + 1;
     Conflict result;
-    const uint32_t floor = who.async_proxy ? 0 : who.ordering->floor;
+    const uint32_t floor = floor_of(who);
     const uint32_t* ticks = write_tick_.data() + first;
     uint32_t above = 0;
     for (uint32_t i = 0; i < count; ++i)
@@ -212,7 +215,7 @@ Conflict SharedShadow::write(const Party& who, uint32_t offset, uint32_t bytes, 
         for (uint32_t column : readers_) {
             const uint32_t* words = reads_[column]->word.data() + first;
             // Engines and other blocks' warps are not below the floor.
-            const bool generic = column - who.first_column < who.warps;
+            const bool generic = is_own(column);
             const uint32_t limit = generic ? (floor << 7 | 127) : 127;
             for (uint32_t i = 0; i < count; ++i)
                 recent |= static_cast<uint32_t>(words[i] > limit);
@@ -228,7 +231,7 @@ Conflict SharedShadow::write(const Party& who, uint32_t offset, uint32_t bytes, 
 void SharedShadow::set_writer(const Party& who, uint32_t offset, uint32_t bytes, LaneRun lanes) {
     const uint32_t first = offset >> shift_;
     const uint32_t count = ((offset + bytes - 1) >> shift_) - first + 1;
-    const bool generic = who.column - who.first_column < who.warps;
+    const bool generic = is_own(who.column);
     const uint32_t tick = who.tick | (generic ? 0 : kForeign);
     const uint32_t by =
         who.column << 8 | (who.strong ? 0 : kWeakWrite) | (who.async_proxy ? kAsyncWrite : 0);

@@ -71,7 +71,8 @@ class SharedShadow {
 
     /// A new block takes it over: what is there is older than everything.
     /// Returns the tick that its cluster may start from.
-    uint32_t renew(uint32_t bytes, uint32_t columns, uint32_t start_tick);
+    uint32_t renew(uint32_t bytes, uint32_t columns, uint32_t first_column, uint32_t warps,
+                   uint32_t start_tick);
     uint32_t last_tick() const noexcept { return last_tick_; }
     void set_last_tick(uint32_t tick) noexcept { last_tick_ = tick; }
 
@@ -94,11 +95,18 @@ class SharedShadow {
         std::vector<uint16_t> pc;
     };
     Reads& reads(uint32_t column);
+    /// A warp of the block whose memory this is.
+    bool is_own(uint32_t column) const noexcept { return column - first_column_ < warps_; }
+    /// A floor is about the block's own warps, and known to them alone.
+    uint32_t floor_of(const Party& who) const noexcept {
+        return who.async_proxy || !is_own(who.ordering->column) ? 0 : who.ordering->floor;
+    }
     Conflict check_writer(const Party& who, uint32_t cell, int lane, bool writes) const;
     Conflict check_readers(const Party& who, uint32_t cell, int lane) const;
 
     uint32_t bytes_, shift_, cells_;
     uint32_t last_tick_ = 0;
+    uint32_t first_column_ = 0, warps_ = 0;
     std::vector<uint32_t> write_tick_, write_by_, write_pc_;
     std::vector<std::unique_ptr<Reads>> reads_;  ///< by column
     std::vector<uint32_t> readers_;              ///< columns that have read

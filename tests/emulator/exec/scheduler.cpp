@@ -431,7 +431,10 @@ std::unique_ptr<Scheduler::Resident> Scheduler::start(uint64_t number, int multi
         for (auto& block : resident->blocks)
             tick = std::max(tick, block->shadow->last_tick());
         for (auto& block : resident->blocks)
-            tick = std::max(tick, block->shadow->renew(launch_.shared_bytes, columns, tick));
+            tick = std::max(tick, block->shadow->renew(launch_.shared_bytes, columns,
+                                                       static_cast<uint32_t>(block->rank) *
+                                                           cluster.columns_per_block,
+                                                       launch_.warps_per_block, tick));
         cluster.tick = tick;
     }
     for (auto& block : resident->blocks) {

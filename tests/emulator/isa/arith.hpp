@@ -361,9 +361,9 @@ inline void spread_taint(Warp& warp, const Op& op, LaneMask lanes,
 
 enum class Rounding : uint8_t { kNearest, kZero, kDown, kUp, kNearestAway };
 
-/// Makes the host's SSE unit round so; ordinary nearest-even arithmetic afterwards. The barriers keep
-/// the compiler, which knows nothing of rounding, from moving loads or stores, and with them the
-/// arithmetic between, out of the scope.
+/// Makes the host's SSE unit round so; ordinary nearest-even arithmetic afterwards. The barriers
+/// keep the compiler, which knows nothing of rounding, from moving loads or stores, and with them
+/// the arithmetic between, out of the scope.
 class RoundingScope {
   public:
     explicit RoundingScope(Rounding rounding) : saved_(_mm_getcsr()) {
@@ -383,8 +383,8 @@ class RoundingScope {
     unsigned saved_;
 };
 
-/// Makes the compiler believe that somebody else sees and changes what `where` points to: arithmetic on
-/// arrays of our own must not leave a RoundingScope either.
+/// Makes the compiler believe that somebody else sees and changes what `where` points to:
+/// arithmetic on arrays of our own must not leave a RoundingScope either.
 inline void escape(const void* where) {
     asm volatile("" : : "r"(where) : "memory");
 }

@@ -1,5 +1,5 @@
-// f32 and f64 arithmetic: add sub mul fma mad div rcp sqrt rsqrt sin cos lg2 ex2 tanh copysign abs neg
-// min max, with .rn .rz .rm .rp, .ftz, .sat.
+// f32 and f64 arithmetic: add sub mul fma mad div rcp sqrt rsqrt sin cos lg2 ex2 tanh copysign abs
+// neg min max, with .rn .rz .rm .rp, .ftz, .sat.
 //
 // Source: PTX ISA, "Floating-Point Instructions". Directed roundings are the host's own (MXCSR).
 // The .approx forms are at least as exact as hardware, not equal to it; div.approx gives 0 for

@@ -1,8 +1,9 @@
 // f16, bf16 and their pairs: add sub mul fma neg abs min max ex2 tanh.
 //
 // Source: PTX ISA, "Half Precision Floating-Point Instructions". All round once, to nearest even:
-// 24 bits of float hide a first rounding of sums and hold products exactly (what underflows of a bf16
-// product lies below half of bf16's last unit); fused sums are rounded to odd first. NaN results are 7FFF.
+// 24 bits of float hide a first rounding of sums and hold products exactly (what underflows of a
+// bf16 product lies below half of bf16's last unit); fused sums are rounded to odd first. NaN is
+// 7FFF.
 #include <algorithm>
 #include <cmath>
 
@@ -128,8 +129,8 @@ Outcome run3(Warp& warp, const Op& op, LaneMask lanes) {
     return Outcome::kNext;
 }
 
-// The same eight floats at a time, for instructions without modifiers: these are the ones that kernels
-// spend their time in.
+// The same eight floats at a time, for instructions without modifiers: in these kernels spend their
+// time.
 struct VectorAdd {
     template <bool bf16>
     static __m256 of(__m256 a, __m256 b, __m256) {

@@ -1,8 +1,9 @@
-// Integer arithmetic: add sub mul mad (with .cc, and addc subc madc) mul24 mad24 sad div rem abs neg
-// min max popc clz bfind fns brev dp4a dp2a szext bmsk, packed 16-bit forms, vadd4 and its kin.
+// Integer arithmetic: add sub mul mad (with .cc, and addc subc madc) mul24 mad24 sad div rem abs
+// neg min max popc clz bfind fns brev dp4a dp2a szext bmsk, packed 16-bit forms, vadd4 and its kin.
 //
 // Source: PTX ISA, "Integer Arithmetic Instructions", "Extended-Precision Integer Arithmetic
-// Instructions", "Video Instructions". Everything wraps; x / 0 is all ones and x % 0 is x, as GPUs do.
+// Instructions", "Video Instructions". Everything wraps; x / 0 is all ones and x % 0 is x, as on
+// GPUs.
 #include <limits>
 
 #include "tests/emulator/isa/arith.hpp"

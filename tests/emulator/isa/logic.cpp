@@ -55,7 +55,7 @@ uint32_t shf(uint32_t a, uint32_t b, uint32_t c) {
     return static_cast<uint32_t>(left ? pair << count >> 32 : pair >> count);
 }
 
-/// Byte n of b:a by each nibble of c, or that byte's sign in all bits: a byte shuffle, two lanes a time.
+/// Byte n of b:a by each nibble of c, or that byte's sign in all bits: a byte shuffle of two lanes.
 Outcome run_prmt(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* a = warp.u32(op.src[0]);
     const uint32_t* b = warp.u32(op.src[1]);

@@ -1,9 +1,10 @@
-// Floating formats narrower than f32, exactly: f16, bf16, tf32, e4m3, e5m2, e2m3, e3m2, e2m1, ue8m0.
+// Floating formats narrower than f32, exactly: f16, bf16, tf32, e4m3, e5m2, e2m3, e3m2, e2m1,
+// ue8m0.
 //
 // Every value of these formats is a double, so decode() is exact and encode() rounds once, from a
 // double. A result that is not a double (a fused multiply-add) is first rounded to odd, which keeps
-// enough for the one rounding that follows. Source: PTX ISA, "Alternate Floating-Point Data Formats",
-// "cvt"; OCP Microscaling Formats 1.0.
+// enough for the one rounding that follows. Source: PTX ISA, "Alternate Floating-Point Data
+// Formats", "cvt"; OCP Microscaling Formats 1.0.
 //
 //   format  sign exponent mantissa bias   specials               canonical NaN
 //   f16       1     5       10      15    infinities, NaN        7FFF
@@ -257,8 +258,8 @@ inline void compress(const Halves& in, uint32_t* words) {
     }
 }
 
-/// Eight halves as floats, and the two of them that eight lanes hold. In which order the halves of a pair
-/// lie there does not matter, as long as all operands and the result agree.
+/// Eight halves as floats, and the two of them that eight lanes hold. In which order the halves of
+/// a pair lie there does not matter, as long as all operands and the result agree.
 struct HalfPair {
     __m256 x, y;  ///< y only for packed types
 };

@@ -1,10 +1,11 @@
 // Operations between the lanes of a warp: shfl.sync vote.sync match.sync redux.sync elect.sync
 // activemask.
 //
-// Source: PTX ISA, "shfl.sync", "vote.sync", "match.sync", "redux.sync", "elect.sync", "activemask".
+// Source: PTX ISA, "shfl.sync", "vote.sync", "match.sync", "redux.sync", "elect.sync" and
+// "activemask".
 // The .sync forms wait until every live lane that the member mask names has arrived
-// (Warp::gather()). What hardware leaves undefined, reading from a lane that does not take part, is a
-// finding here.
+// (Warp::gather()). What hardware leaves undefined, reading from a lane that does not take part, is
+// a finding here.
 #include <string>
 
 #include "tests/emulator/isa/arith.hpp"
@@ -207,8 +208,8 @@ void lower_vote(Reader& reader) {
 
 // ---- match -------------------------------------------------------------------------------------
 
-/// src: a, the member mask; imm: slot of p (all). d: lanes of the set with the same value; with all,
-/// the set if all values are equal, else 0.
+/// src: a, the member mask; imm: slot of p (all). d: lanes of the set with the same value; with
+/// .all the set if all values are equal, else 0.
 template <typename T, bool all>
 Outcome run_match(Warp& warp, const Op& op, LaneMask lanes) {
     const uint32_t* masks = warp.u32(op.src[1]);

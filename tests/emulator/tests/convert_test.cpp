@@ -498,8 +498,8 @@ TEST(Convert, PowersOfTwo) {
     expect_refused("cvt.rz.ue8m0x2.f32 %d0, %a0, %a0;", {"b16"}, {"f32"}, 90);
 }
 
-/// The table of the formats' header: encode() after decode() is the identity, and encode() rounds as
-/// the exact arithmetic does in every mode.
+/// The table of the formats' header: encode() after decode() is the identity, and encode() rounds
+/// as the exact arithmetic does in every mode.
 TEST(Convert, NarrowFloatsRoundEveryWay) {
     using isa::Rounding;
     const std::pair<Rounding, Mode> modes[] = {{Rounding::kNearest, Mode::kNearest},

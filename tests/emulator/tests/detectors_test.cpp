@@ -338,6 +338,35 @@ $end:
                  {2, 64});
 }
 
+TEST(Detectors, RemoteSharedMemory) {
+    // Each block of a cluster of two writes into the other's shared memory and reads its own.
+    const std::string right = R"(
+    mov.u32 %r4, %cluster_ctarank;
+    xor.b32 %r4, %r4, 1;
+    st.shared.u32 [%r3], 0;
+    barrier.cluster.arrive.aligned;
+    barrier.cluster.wait.aligned;   // before
+    mapa.shared::cluster.u32 %r5, %r3, %r4;
+    st.shared::cluster.u32 [%r5], %t;
+    barrier.cluster.arrive.aligned;
+    barrier.cluster.wait.aligned;   // after
+    ld.shared.u32 %r6, [%r3];
+    mad.wide.u32 %d4, %r4, 1024, %d3;
+    st.global.u32 [%d4], %r6;
+    barrier.cluster.arrive.aligned;
+    barrier.cluster.wait.aligned;   // nobody leaves early
+)";
+    Shape shape{2, 64};
+    shape.cluster = 2;
+    expect_clean(right, shape);
+    const std::string both =
+        "barrier.cluster.arrive.aligned;\n    barrier.cluster.wait.aligned;   // ";
+    expect_found(FindingKind::kSharedRace, without(right, both + "after"), shape);
+    expect_found(FindingKind::kSharedRace, without(right, both + "before"), shape);
+    // A barrier of the block is not enough.
+    expect_found(FindingKind::kSharedRace, replaced(right, both + "after", "bar.sync 0;"), shape);
+}
+
 TEST(Detectors, ReadOnlyLoadsOfWhatIsWritten) {
     const std::string wrong = R"(
     st.global.u32 [%d3], %t;

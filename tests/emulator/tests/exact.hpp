@@ -1,5 +1,5 @@
-// Exact arithmetic for expectations: numbers as big integers times powers of two, rounded once at the
-// end into any binary floating format. Slow and plain on purpose; shares nothing with isa/.
+// Exact arithmetic for expectations: numbers as big integers times powers of two, rounded once at
+// the end into any binary floating format. Slow and plain on purpose; shares nothing with isa/.
 #pragma once
 
 #include <cstdint>

@@ -149,8 +149,8 @@ TEST(Float, DefaultsAndRefusals) {
     expect_refused("min.f32 %d0, %a0, %a1, %a0;", {"f32"}, {"f32", "f32"});  // sm_100
 }
 
-/// Rounds 113 bits to f32 or f64. A quotient of p bits is never so near to a value or a midpoint of p
-/// bits that 113 bits could not tell.
+/// Rounds 113 bits to f32 or f64. A quotient of p bits is never so near to a value or a midpoint of
+/// p bits that 113 bits could not tell.
 uint64_t round_quad(Quad value, const Format& format, Mode mode, bool negative_zero) {
     if (value != value) return format.nan;
     const bool negative = value < 0 || (value == 0 && negative_zero);

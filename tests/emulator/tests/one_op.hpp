@@ -3,8 +3,8 @@
 //   expect_op("add.s32 %d0, %a0, %a1;", {"s32"}, {"s32", "s32"}, pairs(edges32()),
 //             [](const uint64_t* a, uint64_t* d) { d[0] = uint32_t(a[0] + a[1]); });
 //
-// Inputs are the registers %a0, %a1, ..., results %d0, %d1, ... of the types named; "pred" stands for
-// 0 and 1. Values are zero-extended to 64 bits. Lanes, warps and blocks are all in use.
+// Inputs are the registers %a0, %a1, ..., results %d0, %d1, ... of the types named; "pred" stands
+// for 0 and 1. Values are zero-extended to 64 bits. Lanes, warps and blocks are all in use.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
-// Operations between lanes, against the PTX ISA's definitions computed for a whole warp; waiting for
-// members, and the findings of members that are missing.
+// Operations between lanes, against the PTX ISA's definitions computed for a whole warp; waiting
+// for members, and the findings of members that are missing.
 #include "tests/emulator/tests/one_op.hpp"
 
 namespace emulator {
@@ -209,8 +209,8 @@ TEST(Elect, OneLeader) {
 }
 
 TEST(Kernel, ScanOfAWarpByShuffles) {
-    // The loop that block scans are made of: d0 = sum of the lanes up to this one, then d1 = how many
-    // lanes have a sum at most as large, counted with votes in a divergent loop.
+    // The loop that block scans are made of: d0 = sum of the lanes up to this one, then d1 = how
+    // many lanes have a sum at most as large, counted with votes in a divergent loop.
     expect_warp(
         ".reg .b32 %step, %other, %left, %bit, %least;\n.reg .pred %in, %more, %mine;\n"
         "mov.u32 %d0, %a0;\nmov.u32 %step, 1;\n"
