@@ -1,5 +1,4 @@
 // atom and red: values by hand, contention over warps and blocks.
-#include <array>
 
 #include "tests/emulator/tests/kernel_runner.hpp"
 
@@ -34,10 +33,10 @@ void expect_atomic(const std::string& instruction, T before, std::vector<T> oper
                     r + "22;\n";
         Runner runner(entry("k", ".param .u64 x, .param .u64 old", body));
         const uint64_t x = runner.upload(std::vector<T>{before});
-        std::array<uint8_t, 32> memory{};
+        std::vector<uint8_t> memory(8 + 8 * operands.size());
         for (size_t i = 0; i < operands.size(); ++i)
             std::memcpy(memory.data() + 8 + 8 * i, &operands[i], sizeof(T));
-        const uint64_t old = runner.upload(std::vector<uint8_t>(memory.begin(), memory.end()));
+        const uint64_t old = runner.upload(memory);
         const auto report = runner.run("k", 1, 1, Parameters().add(x).add(old));
         EXPECT_TRUE(clean(report)) << text;
         EXPECT_EQ(runner.download<T>(x, 1)[0], after) << text;
