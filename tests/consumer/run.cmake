@@ -39,9 +39,10 @@ if(CASE STREQUAL "install")
 elseif(CASE STREQUAL "find_package")
   build_and_run_cmake_consumer(${SOURCE}/tests/consumer/cmake_package -DCMAKE_PREFIX_PATH=${prefix})
 elseif(CASE STREQUAL "add_subdirectory")
+  # Without CUDA, which saves minutes and sees that the CPU-only library stays whole.
   build_and_run_cmake_consumer(${SOURCE}/tests/consumer/subproject -DFP6LLM_SOURCE=${SOURCE}
     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DFP6LLM_WERROR=${WERROR}
-    -DCMAKE_CXX_COMPILER_LAUNCHER=${CXX_LAUNCHER})
+    -DCMAKE_CXX_COMPILER_LAUNCHER=${CXX_LAUNCHER} -DFP6LLM_ENABLE_CUDA=OFF)
 elseif(CASE STREQUAL "pkg_config")
   set(ENV{PKG_CONFIG_PATH} ${libdir}/pkgconfig)
   execute_process(COMMAND ${PKG_CONFIG} --cflags --libs fp6llm
