@@ -16,15 +16,15 @@ namespace emulator {
 /// From the environment (EMU_ARCH=90, EMU_SMS, EMU_SEED, EMU_CHECKS=0|1, EMU_THREADS, EMU_REPORT=path)
 /// unless a test sets it.
 struct Options {
-    int arch = 90;             ///< compute capability x 10
+    int arch = 90;  ///< compute capability x 10
     int multiprocessors = 4;
     uint64_t seed = 1;
-    bool checks = true;        ///< detectors; off: plain execution, faster
+    bool checks = true;  ///< detectors; off: plain execution, faster
     bool random_schedule = true;
     bool double_writes = false;  ///< report elements of global memory that a launch writes twice
-    int host_threads = 0;      ///< 0: one per CPU
+    int host_threads = 0;        ///< 0: one per CPU
     uint64_t memory_bytes = uint64_t{8} << 30;
-    std::string report_path;   ///< JSON, a line per launch
+    std::string report_path;  ///< JSON, a line per launch
 
     static Options from_environment();
 };

@@ -17,10 +17,24 @@ namespace emulator::ptx {
 /// instruction modifiers and keep their spelling there.
 enum class Type : uint8_t {
     kPred,
-    kB8, kU8, kS8,
-    kB16, kU16, kS16, kF16, kBF16,
-    kB32, kU32, kS32, kF32, kF16x2, kBF16x2,
-    kB64, kU64, kS64, kF64,
+    kB8,
+    kU8,
+    kS8,
+    kB16,
+    kU16,
+    kS16,
+    kF16,
+    kBF16,
+    kB32,
+    kU32,
+    kS32,
+    kF32,
+    kF16x2,
+    kBF16x2,
+    kB64,
+    kU64,
+    kS64,
+    kF64,
     kB128,
 };
 
@@ -58,8 +72,9 @@ struct Operand {
     Kind kind = Kind::kSink;
     Literal literal = Literal::kInteger;
     bool negated = false;
-    int reg = -1;   ///< kRegister; kAddress: base register, -1 if the base is `name` or absolute
-    int pair = -1;  ///< register behind "|"; -1: none; kPairSink for "p|_"; kSink may have one: "_|p"
+    int reg = -1;  ///< kRegister; kAddress: base register, -1 if the base is `name` or absolute
+    int pair =
+        -1;  ///< register behind "|"; -1: none; kPairSink for "p|_"; kSink may have one: "_|p"
     int target = -1;
     /// kImmediate: integers in two's complement, 0f and 0d literals as their IEEE bits (kF32, kF64),
     /// decimal floating literals as binary64 bits.
@@ -76,8 +91,8 @@ struct Instruction {
     bool guard_negated = false;
     std::string opcode;                  ///< "ld", "mma", "cp"
     std::vector<std::string> modifiers;  ///< "async", "global", "L2::128B", "v4", "u32", in order
-    std::vector<Operand> operands;       ///< as written; a call: (returns), function, (arguments), as
-                                         ///< kVector, kSymbol (or kRegister), kVector
+    std::vector<Operand> operands;  ///< as written; a call: (returns), function, (arguments), as
+                                    ///< kVector, kSymbol (or kRegister), kVector
     Location location;
 
     bool has(std::string_view modifier) const noexcept;
@@ -121,7 +136,8 @@ struct Function {
     std::vector<Register> registers;
     /// A body that can fall off its end, or has a label there, gets a final "ret" by the parser.
     std::vector<Instruction> instructions;
-    std::vector<int> label_targets;  ///< instruction indices that some branch or label names, sorted
+    std::vector<int>
+        label_targets;  ///< instruction indices that some branch or label names, sorted
     int max_threads[3] = {0, 0, 0};       ///< .maxntid; 0: none
     int required_threads[3] = {0, 0, 0};  ///< .reqntid; 0: none
     int min_blocks = 0;                   ///< .minnctapersm
@@ -133,7 +149,7 @@ struct Function {
 
 struct Module {
     int version_major = 0, version_minor = 0;
-    std::string target;  ///< "sm_80", "sm_90a"
+    std::string target;              ///< "sm_80", "sm_90a"
     std::vector<std::string> files;  ///< by the number that `.file` gives; unused numbers are ""
     std::vector<Variable> variables;
     std::vector<Function> functions;
