@@ -92,7 +92,8 @@ class CudaBackend final : public DeviceBackend {
                   const OutputSink& y, const DeviceScalars& scalars) override {
         const cuda::GemmPlan plan = cuda::choose_plan(device_, problem, algo);
         const cuda::Queue queue = open();
-        const cuda::GemmScratch scratch{workspace(queue, plan.workspace_bytes),
+        const size_t needed = cuda::needed_workspace(plan, problem, x);
+        const cuda::GemmScratch scratch{workspace(queue, needed),
                                         locks_.get(queue, plan.lock_bytes)};
         cuda::run_gemm(queue, plan, problem, x, y, scalars, scratch);
     }

@@ -529,6 +529,29 @@ TEST_F(GpuGemm, LentWorkspace) {
     ASSERT_EQ(fp6llmSetWorkspace(cuda(), nullptr, 0), 0);
 }
 
+TEST_F(GpuGemm, LentWorkspaceNeedNotHoldActivationsThatAreReady) {
+    const Weights w =
+        make_weights(config_of(FP6LLM_R_6F_E3M2, kScales[0]), 200, 896, FP6LLM_R_16F, 9700);
+    Problem p;
+    p.tokens = 5;
+    size_t bytes = 0;
+    ASSERT_EQ(fp6llmGemmGetWorkspaceSize(cuda(), p.transa, p.transb, 200, 5, 896, w.cuda.get(),
+                                         p.btype, p.ctype, p.compute, -1, &bytes),
+              0);
+    constexpr size_t kPacked = 5 * 896 * 2;  // a multiple of 256
+    ASSERT_GE(bytes, kPacked);
+    const DeviceBytes workspace(bytes);
+    const size_t lent = bytes > kPacked ? bytes - kPacked : 256;
+    ASSERT_EQ(fp6llmSetWorkspace(cuda(), workspace.data(), lent), 0) << last_error();
+    check(w, p, 9701);
+    const DeviceBytes b(size_t{5 * 897 * 2}), c(size_t{5 * 200 * 4});
+    EXPECT_EQ(fp6llmGemmEx(cuda(), p.transa, p.transb, 200, 5, 896, &p.alpha, w.cuda.get(),
+                           b.data(), p.btype, 897, &p.beta, c.data(), p.ctype, 200, p.compute, -1),
+              FP6LLM_STATUS_INVALID_VALUE);
+    ASSERT_EQ(fp6llmSetWorkspace(cuda(), nullptr, 0), 0);
+    workspace.bytes();
+}
+
 TEST_F(GpuGemm, RefusesMemoryOfTheOtherSide) {
     const Weights w =
         make_weights(config_of(FP6LLM_R_6F_E3M2, kScales[0]), 70, 130, FP6LLM_R_16F, 9600);

@@ -51,8 +51,12 @@ TileProblem tile_problem(const DeviceGemmProblem& problem) {
 
 GemmPlan public_plan(const TilePlan& plan) {
     const bool is_simt = plan.kernel.name == nullptr;
-    return {plan.algo, is_simt ? kSimtName : plan.kernel.name, plan.workspace_bytes(),
-            plan.lock_bytes, is_simt};
+    return {plan.algo,
+            is_simt ? kSimtName : plan.kernel.name,
+            plan.workspace_bytes(),
+            plan.packed_bytes,
+            plan.lock_bytes,
+            is_simt};
 }
 
 Element element_of(DataType type) {
@@ -133,14 +137,17 @@ void run_simt(const Queue& queue, const DeviceGemmProblem& problem, const TokenS
     launch(queue.kernel(fatbin_gemm_simt, kSimtName), config, p);
 }
 
-/// Activations that the kernel can copy 16 bytes at a time; where they are not so, copies of them in
-/// `packed`. Gives the leading dimension.
+/// Whether the kernel can copy activations as they are, 16 bytes at a time.
+bool is_ready(const Operand& operand, const TokenSource& x, int64_t tokens) {
+    return operand.parts == 1 && element_of(x.type) == operand.element && x.k_stride == 1 &&
+           (x.token_stride % 8 == 0 || tokens == 1) && x.k % 8 == 0 && is_multiple(x.data, 16);
+}
+
+/// Activations that the kernel can copy; where they are not so, copies of them in `packed`. Gives the
+/// leading dimension.
 const void* pack(const Queue& queue, const TilePlan& plan, const TokenSource& x, int64_t tokens,
                  uint8_t* packed, int64_t* ld) {
-    const bool is_ready = plan.parts == 1 && element_of(x.type) == plan.x_element &&
-                          x.k_stride == 1 && (x.token_stride % 8 == 0 || tokens == 1) &&
-                          x.k % 8 == 0 && is_multiple(x.data, 16);
-    if (is_ready) {
+    if (is_ready(plan.operand, x, tokens)) {
         *ld = x.token_stride;
         return x.data;
     }
@@ -153,8 +160,8 @@ const void* pack(const Queue& queue, const TilePlan& plan, const TokenSource& x,
     p.tokens = tokens;
     p.k = x.k;
     p.x_type = element_of(x.type);
-    p.type = plan.x_element;
-    p.parts = plan.parts;
+    p.type = plan.operand.element;
+    p.parts = plan.operand.parts;
     launch(queue.kernel(fatbin_gemm_activations, "pack_activations"),
            linear_launch(queue, plan.packed_ld / 8 * tokens), p);
     *ld = plan.packed_ld;
@@ -164,9 +171,9 @@ const void* pack(const Queue& queue, const TilePlan& plan, const TokenSource& x,
 void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem& problem,
                const TokenSource& x, const EpilogueParams& epilogue, const GemmScratch& scratch) {
     const CudaWeightView& weight = view_of(problem);
-    uint8_t* packed = static_cast<uint8_t*>(scratch.workspace);
-    uint8_t* raw = packed + plan.packed_bytes;
+    uint8_t* raw = static_cast<uint8_t*>(scratch.workspace);
     uint8_t* partials = raw + plan.raw_bytes;
+    uint8_t* packed = partials + plan.partial_bytes;  // last: needed_workspace() may leave it out
 
     GemmParams p{};
     p.weights = weight.units;
@@ -177,7 +184,7 @@ void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem
     p.counters = static_cast<uint32_t*>(scratch.locks);
     p.units = plan.tiles() * plan.k_units;
     p.rows = static_cast<int32_t>(weight.rows);
-    p.tokens = static_cast<int32_t>(problem.tokens * plan.parts);
+    p.tokens = static_cast<int32_t>(problem.tokens * plan.operand.parts);
     p.k = static_cast<int32_t>(weight.cols);
     p.row_blocks = static_cast<int32_t>(weight.row_blocks);
     p.k_units = static_cast<int32_t>(plan.k_units);
@@ -185,7 +192,7 @@ void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem
     p.groups = static_cast<int32_t>(weight.groups);
     p.group_size = static_cast<int32_t>(weight.group_size);
     p.mx = weight.scale_mode == ScaleMode::kMx;
-    if (plan.parts > 1) {  // the parts are tokens of their own, summed up afterwards
+    if (plan.operand.parts > 1) {  // the parts are tokens of their own, summed up afterwards
         p.epilogue = EpilogueParams{};
         p.epilogue.y = raw;
         p.epilogue.ldy = plan.raw_ld;
@@ -200,13 +207,13 @@ void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem
     config.stream = queue.stream();
     launch(queue.kernel(*kFamilies[plan.kernel.family], plan.kernel.name), config, p);
 
-    if (plan.parts > 1) {
+    if (plan.operand.parts > 1) {
         FinishParams f{};
         f.raw = reinterpret_cast<const float*>(raw);
         f.ld = plan.raw_ld;
         f.tokens = problem.tokens;
         f.rows = weight.rows;
-        f.parts = plan.parts;
+        f.parts = plan.operand.parts;
         f.epilogue = epilogue;
         finish(queue, f);
     }
@@ -224,6 +231,13 @@ std::vector<GemmPlan> plan_gemm(const DeviceProperties& device, const DeviceGemm
 GemmPlan choose_plan(const DeviceProperties& device, const DeviceGemmProblem& problem,
                      int32_t algo) {
     return public_plan(choose_tile_plan(device, tile_problem(problem), algo));
+}
+
+size_t needed_workspace(const GemmPlan& plan, const DeviceGemmProblem& problem,
+                        const TokenSource& x) {
+    if (plan.workspace_bytes == 0) return 0;
+    const Operand operand = operand_of(tile_problem(problem));
+    return plan.workspace_bytes - (is_ready(operand, x, problem.tokens) ? plan.packed_bytes : 0);
 }
 
 void run_gemm(const Queue& queue, const GemmPlan& plan, const DeviceGemmProblem& problem,

@@ -12,14 +12,15 @@ namespace fp6llm::cuda {
 struct GemmPlan {
     int32_t algo;
     const char* name;        ///< kernel name; static
-    size_t workspace_bytes;  ///< what a caller may lend; contents unspecified
+    size_t workspace_bytes;  ///< the most that a call needs; see needed_workspace()
+    size_t packed_bytes;     ///< of these, for activations that cannot be copied as they are
     size_t lock_bytes;       ///< counters and locks: zero before and after each kernel
     bool is_reference;
 };
 
 /// Device memory of one call. A stream has its own, so calls on it follow each other in it.
 struct GemmScratch {
-    void* workspace;  ///< plan.workspace_bytes, 64-byte aligned
+    void* workspace;  ///< needed_workspace(), 64-byte aligned; contents unspecified
     void* locks;      ///< plan.lock_bytes, 256-byte aligned; never the caller's
 };
 
@@ -31,7 +32,13 @@ std::vector<GemmPlan> plan_gemm(const DeviceProperties& device, const DeviceGemm
 GemmPlan choose_plan(const DeviceProperties& device, const DeviceGemmProblem& problem,
                      int32_t algo);
 
-/// Enqueues a plan. Allocates nothing, synchronizes nothing, and may be captured. alpha and beta are y's, or the device memory that `scalars` points to.
+/// What a call with these activations needs of plan.workspace_bytes: less if the kernel can copy them
+/// as they are, so that a prefill does not have to hold a second copy of its tokens.
+size_t needed_workspace(const GemmPlan& plan, const DeviceGemmProblem& problem,
+                        const TokenSource& x);
+
+/// Enqueues a plan. Allocates nothing, synchronizes nothing, and may be captured. alpha and beta are
+/// y's, or the device memory that `scalars` points to.
 void run_gemm(const Queue& queue, const GemmPlan& plan, const DeviceGemmProblem& problem,
               const TokenSource& x, const OutputSink& y, const DeviceScalars& scalars,
               const GemmScratch& scratch);

@@ -69,32 +69,6 @@ constexpr size_t aligned(int64_t bytes) {
     return static_cast<size_t>(round_up(bytes, int64_t{256}));
 }
 
-/// The element type that goes into the Tensor Cores, and in how many parts.
-struct Operand {
-    Element element;
-    int parts;
-};
-
-Operand operand_of(const TileProblem& problem) {
-    const bool bf16_tag = problem.tag == L3Tag::kBF16;
-    switch (problem.x_type) {
-        case DataType::kF16:  // exact as it is, or as two bfloat16 numbers
-            return bf16_tag ? Operand{Element::kBF16, 2} : Operand{Element::kF16, 1};
-        case DataType::kBF16:
-            return {Element::kBF16, 1};
-        default:
-            break;
-    }
-    switch (problem.compute) {
-        case ComputeType::kF32FastF16:  // never less exact than fp16
-            return bf16_tag ? Operand{Element::kBF16, 2} : Operand{Element::kF16, 1};
-        case ComputeType::kF32FastBF16:
-            return {Element::kBF16, 1};
-        default:
-            return {Element::kBF16, 3};
-    }
-}
-
 int family_of(const TileProblem& problem, Element element) {
     if (element == Element::kF16) return problem.is_e2m3 ? kE2M3F16 : kE3M2F16;
     if (problem.tag == L3Tag::kBF16) return problem.is_e2m3 ? kE2M3BF16 : kE3M2BF16;
@@ -137,8 +111,7 @@ TilePlan plan_tiles(const DeviceProperties& device, const TileProblem& problem,
     TilePlan plan{};
     plan.algo = kAlgoSm80 + shape.tokens;
     plan.kernel = {kernels.names[index], kernels.family, shape};
-    plan.x_element = operand.element;
-    plan.parts = operand.parts;
+    plan.operand = operand;
     const int64_t tokens = problem.tokens * operand.parts;
     plan.token_tiles = ceil_div(tokens, int64_t{shape.tokens});
     plan.row_tiles = ceil_div(problem.rows, int64_t{shape.rows()});
@@ -193,6 +166,26 @@ void check_sizes(const TileProblem& problem) {
 }
 
 }  // namespace
+
+Operand operand_of(const TileProblem& problem) noexcept {
+    const bool bf16_tag = problem.tag == L3Tag::kBF16;
+    switch (problem.x_type) {
+        case DataType::kF16:  // exact as it is, or as two bfloat16 numbers
+            return bf16_tag ? Operand{Element::kBF16, 2} : Operand{Element::kF16, 1};
+        case DataType::kBF16:
+            return {Element::kBF16, 1};
+        default:
+            break;
+    }
+    switch (problem.compute) {
+        case ComputeType::kF32FastF16:  // never less exact than fp16
+            return bf16_tag ? Operand{Element::kBF16, 2} : Operand{Element::kF16, 1};
+        case ComputeType::kF32FastBF16:
+            return {Element::kBF16, 1};
+        default:
+            return {Element::kBF16, 3};
+    }
+}
 
 int resident_blocks(const DeviceProperties& device, const TileShape& shape) {
     const size_t shared =

@@ -38,13 +38,19 @@ struct TileKernel {
     TileShape shape;
 };
 
-/// A plan's parts in the workspace lie one behind the other at multiples of 256 bytes: packed
-/// activations, raw products, partial sums.
+/// What goes into the Tensor Cores, for each activation.
+struct Operand {
+    Element element;  ///< kF16 or kBF16
+    int parts;        ///< numbers that add up to it; more than 1 need finish_products
+};
+Operand operand_of(const TileProblem& problem) noexcept;
+
+/// A plan's parts in the workspace lie one behind the other at multiples of 256 bytes: raw products,
+/// partial sums, packed activations.
 struct TilePlan {
     int32_t algo;
     TileKernel kernel;  ///< name nullptr: the SIMT kernel
-    Element x_element;  ///< what the kernel multiplies: kF16 or kBF16
-    int parts;          ///< of each activation; more than 1 need finish_products
+    Operand operand;
     int64_t token_tiles, row_tiles, k_units;
     int blocks;       ///< of the grid
     bool are_shared;  ///< whether some tile is split between blocks

@@ -218,8 +218,8 @@ TEST(Plan, SplitsActivationsIntoAsManyPartsAsAreExact) {
         TileProblem problem = problem_of({1000, 504}, 7);
         problem.tag = c.tag, problem.x_type = c.x, problem.compute = c.compute;
         const TilePlan plan = choose_tile_plan(kDevices[3], problem, -1);
-        EXPECT_EQ(plan.x_element, c.element);
-        EXPECT_EQ(plan.parts, c.parts);
+        EXPECT_EQ(plan.operand.element, c.element);
+        EXPECT_EQ(plan.operand.parts, c.parts);
         // Parts are tokens of their own: they count for the tile, and for what is packed.
         EXPECT_GE(plan.kernel.shape.tokens * plan.token_tiles, 7 * c.parts);
         EXPECT_EQ(plan.packed_bytes, round_up(size_t{7} * c.parts * 504 * 2, size_t{256}));
