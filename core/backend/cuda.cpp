@@ -187,15 +187,14 @@ std::unique_ptr<DeviceBackend> make_cuda_backend(int ordinal) {
     return std::make_unique<CudaBackend>(ordinal);
 }
 
-void check_host_pointer(const void* pointer, const char* name) {
+void check_host_pointer(const void* pointer, const char* name, const char* taker) {
     const cuda::Driver* driver = cuda::loaded_driver();
     if (driver == nullptr || pointer == nullptr) return;
     const cuda::PointerInfo info = cuda::pointer_info(*driver, pointer);
     if (info.kind == cuda::PointerInfo::Kind::kDevice) {
         fail(Status::kInvalidValue,
-             "%s = %p is memory of CUDA device %d; the handle's backend is CPU, which takes host "
-             "memory",
-             name, pointer, info.ordinal);
+             "%s = %p is memory of CUDA device %d; %s, which takes host memory", name, pointer,
+             info.ordinal, taker);
     }
 }
 
