@@ -479,9 +479,10 @@ FP6LLM_API fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t 
  *  @retval FP6LLM_STATUS_INVALID_VALUE    stream is NULL */
 FP6LLM_API fp6llmStatus_t fp6llmGetStream(fp6llmHandle_t handle, fp6llmStream_t* stream);
 
-/** Lends the handle memory for its multiplications, which then allocate nothing. Without it the
- *  handle keeps scratch of its own that grows to the largest call seen; on a CUDA handle, one per
- *  stream, kept until the handle is destroyed, so that captured graphs stay valid as long.
+/** Lends the handle memory for its multiplications, which then allocate nothing (on CUDA: but for
+ *  64 KiB of locks, once per stream). Without it the handle keeps scratch of its own that grows to
+ *  the largest call seen; on a CUDA handle, one per stream, kept until the handle is destroyed, so
+ *  that captured graphs stay valid as long.
  *  @param workspace  host or device memory, as the backend has it, aligned to 64 bytes, the caller's
  *                    until replaced; NULL with size 0 returns to the handle's own scratch
  *  @param size       bytes; fp6llmGemmGetWorkspaceSize() tells how many a call needs
