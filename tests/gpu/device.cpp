@@ -127,6 +127,20 @@ void Driver::clear_findings() const {
     if (is_emulated()) clear_reports_();
 }
 
+std::vector<LaunchReport> Driver::reports() const {
+    std::vector<LaunchReport> reports;
+    for (int i = 0; is_emulated() && i < report_count_(); ++i)
+        if (const char* text = report_(i)) reports.emplace_back(text);
+    return reports;
+}
+
+std::optional<LaunchReport> Driver::report(const std::string& kernel) const {
+    std::optional<LaunchReport> last;
+    for (LaunchReport& report : reports())
+        if (report.kernel().rfind(kernel, 0) == 0) last = std::move(report);
+    return last;
+}
+
 long long Driver::counter(const std::string& kernel, const std::string& name) const {
     long long value = -1;
     for (int i = 0; is_emulated() && i < report_count_(); ++i) {

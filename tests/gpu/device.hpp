@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fp6llm/fp6llm.h"
+#include "tests/gpu/launch_report.hpp"
 
 namespace fp6llm::gpu_test {
 
@@ -44,6 +46,11 @@ class Driver {
     unsigned long long finding_count() const;
     std::string findings() const;
     void clear_findings() const;
+    /// The last launch since the last clear whose kernel's name begins so; none on a GPU that does not
+    /// count, or if there was none.
+    std::optional<LaunchReport> report(const std::string& kernel) const;
+    /// Of all launches since the last clear.
+    std::vector<LaunchReport> reports() const;
     /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not
     /// count.
     long long counter(const std::string& kernel, const std::string& name) const;
