@@ -83,6 +83,9 @@ struct Moment {
 /// `lanes` of the running group release: `clock` joins what they know. For arrivals at named barriers,
 /// mbarriers and cluster barriers. The warp takes a new tick.
 void release(Warp& warp, LaneMask lanes, Clock& clock);
+/// The same for an arrival that is only .relaxed: it hands on what the warp's last fence of that reach
+/// (0 block, 1 cluster, 2 device) or more has made ready.
+void release_fenced(Warp& warp, int reach, Clock& clock);
 /// `lanes` of the running group acquire: departures from barriers, successful waits.
 void acquire(Warp& warp, LaneMask lanes, const Clock& clock);
 
