@@ -235,6 +235,34 @@ TEST(Detectors, UnfencedLock) {
                  locked(acquire, "fence.acq_rel.gpu;\nst.global.u32 [%d1], 0;"), shape);
 }
 
+TEST(Detectors, WeakStoreToASeenFlag) {
+    // Block 1 counts a flag up behind a fence; block 0 waits for it and takes it back by a weak store:
+    // the count whose value was read is ordered before what the reader does next.
+    const std::string right = R"(
+    mov.u32 %r10, %ctaid.x;
+    setp.ne.u32 %p1, %t, 0;
+    @%p1 bra $end;
+    setp.eq.u32 %p2, %r10, 0;
+    @%p2 bra $wait;
+    st.global.u32 [%d1+128], 7;
+    fence.acq_rel.gpu;
+    red.relaxed.gpu.global.add.u32 [%d1], 1;
+    bra $end;
+$wait:
+    ld.acquire.gpu.global.u32 %r5, [%d1];
+    setp.ne.u32 %p3, %r5, 1;
+    @%p3 bra $wait;
+    ld.global.u32 %r6, [%d1+128];
+    st.global.u32 [%d1+256], %r6;
+    st.global.u32 [%d1], 0;
+$end:
+)";
+    expect_clean(right, {2, 32});
+    // Only the flag is ordered by being seen.
+    expect_found(FindingKind::kGlobalRace, without(right, "    fence.acq_rel.gpu;\n"), {2, 32});
+    expect_found(FindingKind::kGlobalRace, replaced(right, "acquire", "relaxed"), {2, 32});
+}
+
 TEST(Detectors, WrongScope) {
     const Shape shape{6, 32};
     const std::string acquire = "atom.acquire.gpu.global.cas.b32 %r5, [%d1], 0, 1;";
