@@ -263,6 +263,23 @@ $end:
     expect_found(FindingKind::kGlobalRace, replaced(right, "acquire", "relaxed"), {2, 32});
 }
 
+TEST(Detectors, UnwrittenElementsInAVector) {
+    // Two elements that were never written pass through shared memory in a vector with two that were.
+    const std::string right = R"(
+    shl.b32 %r4, %t, 4;
+    add.u32 %r4, %r4, %r1;
+    ld.shared.u32 %r5, [%r4+12];
+    ld.shared.u32 %r6, [%r4+8];
+    st.shared.v4.u32 [%r4], {%t, %r5, %r6, %t};
+    ld.shared.v4.u32 {%r7, %r8, %r9, %r10}, [%r4];
+    add.u32 %r7, %r7, %r10;
+    st.global.u32 [%d3], %r7;
+)";
+    expect_clean(right);
+    expect_found(FindingKind::kUninitialized, replaced(right, "%r7, %r10;", "%r7, %r8;"));
+    expect_found(FindingKind::kUninitialized, replaced(right, "%r7, %r10;", "%r7, %r9;"));
+}
+
 TEST(Detectors, WrongScope) {
     const Shape shape{6, 32};
     const std::string acquire = "atom.acquire.gpu.global.cas.b32 %r5, [%d1], 0, 1;";
