@@ -93,7 +93,8 @@ FP6LLM_ISOLATED_TEST(Driver, ErrorsBecomeStatuses) {
     expect_error(Status::kArchMismatch, failing(CUDA_ERROR_NO_BINARY_FOR_GPU));
     expect_error(Status::kInvalidValue, failing(CUDA_ERROR_INVALID_HANDLE));
     expect_error(Status::kNotSupported, failing(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED));
-    expect_error(Status::kExecutionFailed, failing(static_cast<CUresult>(12345)), "unknown error");
+    // No enumerator, but the most that an enumeration with CUDA_ERROR_UNKNOWN = 999 can hold.
+    expect_error(Status::kExecutionFailed, failing(static_cast<CUresult>(1023)), "unknown error");
 }
 
 FP6LLM_ISOLATED_TEST(Properties, AreAskedOnce) {
