@@ -112,6 +112,8 @@ Scalars check_scalars(const fp6llmContext& context, const void* alpha, const voi
         context.check_memory(beta, "beta");
         scalars.device = {alpha_at, beta_at};
     } else {
+        check_host_pointer(alpha, "alpha", "the pointer mode is HOST");
+        check_host_pointer(beta, "beta", "the pointer mode is HOST");
         scalars.alpha = *alpha_at;
         scalars.beta = *beta_at;
     }
@@ -298,6 +300,7 @@ fp6llmStatus_t fp6llmGemmGroupedEx(fp6llmHandle_t handle, int64_t groups, fp6llm
         }
         check_not_null(offsets, "offsets");
         check_aligned(offsets, alignof(int64_t), "offsets");
+        context.check_memory(offsets, "offsets");
         check_buffer(A, groups == 0, alignof(fp6llmWeight_t), "A");
         const Scalars scalars = check_scalars(context, alpha, beta);
         const bool reads_b = m != 0 && n != 0 && k != 0 && scalars.needs_product();

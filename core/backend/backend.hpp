@@ -87,7 +87,9 @@ DeviceDescription cuda_device_description(int ordinal);
 std::unique_ptr<DeviceBackend> make_cuda_backend(int ordinal);
 
 /// Throws INVALID_VALUE, with the argument's name, if a pointer meant for the CPU is known to be
-/// device memory. Costs a load and a branch in processes that have not used CUDA through this library.
-void check_host_pointer(const void* pointer, const char* name);
+/// device memory; `taker` is what takes host memory. Costs a load and a branch in processes that have
+/// not used CUDA through this library.
+void check_host_pointer(const void* pointer, const char* name,
+                        const char* taker = "the handle's backend is CPU");
 
 }  // namespace fp6llm

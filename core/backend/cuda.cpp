@@ -69,12 +69,14 @@ class CudaBackend final : public DeviceBackend {
     }
 
     void export_codes(const DeviceWeight& weight, uint8_t* codes, void* scales) override {
-        weight_of(weight).export_codes(open(), codes, scales);
+        const cuda::Queue queue = open();
+        weight_of(weight, queue).export_codes(queue, codes, scales);
     }
 
     void export_packed(const DeviceWeight& weight, PackedLayout layout, uint8_t* packed,
                        void* scales) override {
-        weight_of(weight).export_packed(open(), layout, packed, scales);
+        const cuda::Queue queue = open();
+        weight_of(weight, queue).export_packed(queue, layout, packed, scales);
     }
 
     std::vector<GemmChoice> plan_gemm(const DeviceGemmProblem& problem) override {
@@ -92,6 +94,7 @@ class CudaBackend final : public DeviceBackend {
                   const OutputSink& y, const DeviceScalars& scalars) override {
         const cuda::GemmPlan plan = cuda::choose_plan(device_, problem, algo);
         const cuda::Queue queue = open();
+        weight_of(*problem.weight, queue);
         const size_t needed = cuda::needed_workspace(plan, problem, x);
         const cuda::GemmScratch scratch{workspace(queue, needed),
                                         locks_.get(queue, plan.lock_bytes)};
@@ -101,8 +104,11 @@ class CudaBackend final : public DeviceBackend {
   private:
     cuda::Queue open() { return cuda::Queue(context_, device_, stream_); }
 
-    static const cuda::Weight& weight_of(const DeviceWeight& weight) noexcept {
-        return static_cast<const cuda::Weight&>(weight);  // there is no other
+    /// The weight as it is, checked to be usable on a queue.
+    static const cuda::Weight& weight_of(const DeviceWeight& weight, const cuda::Queue& queue) {
+        const auto& ours = static_cast<const cuda::Weight&>(weight);  // there is no other
+        ours.check_context(queue);
+        return ours;
     }
 
     static GemmChoice choice_of(const cuda::GemmPlan& plan) noexcept {
@@ -181,15 +187,14 @@ std::unique_ptr<DeviceBackend> make_cuda_backend(int ordinal) {
     return std::make_unique<CudaBackend>(ordinal);
 }
 
-void check_host_pointer(const void* pointer, const char* name) {
+void check_host_pointer(const void* pointer, const char* name, const char* taker) {
     const cuda::Driver* driver = cuda::loaded_driver();
     if (driver == nullptr || pointer == nullptr) return;
     const cuda::PointerInfo info = cuda::pointer_info(*driver, pointer);
     if (info.kind == cuda::PointerInfo::Kind::kDevice) {
         fail(Status::kInvalidValue,
-             "%s = %p is memory of CUDA device %d; the handle's backend is CPU, which takes host "
-             "memory",
-             name, pointer, info.ordinal);
+             "%s = %p is memory of CUDA device %d; %s, which takes host memory", name, pointer,
+             info.ordinal, taker);
     }
 }
 

@@ -26,6 +26,6 @@ std::unique_ptr<DeviceBackend> make_cuda_backend(int) {
     fail(Status::kNotSupported, "backend CUDA: %s; CPU is supported", kWhy);
 }
 
-void check_host_pointer(const void*, const char*) {}
+void check_host_pointer(const void*, const char*, const char*) {}
 
 }  // namespace fp6llm

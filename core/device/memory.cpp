@@ -70,7 +70,9 @@ void fill_bytes(void* to, uint8_t value, size_t bytes, CUstream stream) {
     check(driver().MemsetD8Async(address(to), value, bytes, stream), "cuMemsetD8Async");
 }
 
-PointerInfo pointer_info(const Driver& driver, const void* pointer) {
+namespace {
+
+CUresult ask(const Driver& driver, const void* pointer, PointerInfo* info) {
     unsigned type = 0;
     int is_managed = 0;
     int ordinal = -1;
@@ -80,19 +82,44 @@ PointerInfo pointer_info(const Driver& driver, const void* pointer) {
     void* values[] = {&type, &is_managed, &ordinal};
     // The plural form answers zeros, not an error, for a pointer that CUDA does not know.
     const CUresult result = driver.PointerGetAttributes(3, attributes, values, address(pointer));
-    if (result != CUDA_SUCCESS) return {PointerInfo::Kind::kUnknown, -1};
-    if (is_managed != 0) return {PointerInfo::Kind::kManaged, ordinal};
-    if (type == CU_MEMORYTYPE_DEVICE) return {PointerInfo::Kind::kDevice, ordinal};
-    if (type == CU_MEMORYTYPE_HOST) return {PointerInfo::Kind::kHost, -1};
-    return {PointerInfo::Kind::kUnknown, -1};
+    *info = {PointerInfo::Kind::kUnknown, -1};
+    if (result != CUDA_SUCCESS) return result;
+    if (is_managed != 0) {
+        *info = {PointerInfo::Kind::kManaged, ordinal};
+    } else if (type == CU_MEMORYTYPE_DEVICE) {
+        *info = {PointerInfo::Kind::kDevice, ordinal};
+    } else if (type == CU_MEMORYTYPE_HOST) {
+        info->kind = PointerInfo::Kind::kHost;
+    }
+    return CUDA_SUCCESS;
+}
+
+/// Memory that went with a destroyed context is unknown, too; then that is what to say.
+void check_current_context(const Driver& driver) {
+    CUcontext current = nullptr;
+    unsigned long long id = 0;
+    if (driver.CtxGetCurrent(&current) != CUDA_SUCCESS || current == nullptr) return;
+    check(driver.CtxGetId(current, &id), "cuCtxGetId of the current context");
+}
+
+}  // namespace
+
+PointerInfo pointer_info(const Driver& driver, const void* pointer) {
+    PointerInfo info{};
+    ask(driver, pointer, &info);
+    return info;
 }
 
 void check_device_pointer(const void* pointer, int ordinal, const char* name) {
     if (pointer == nullptr) return;
-    const PointerInfo info = pointer_info(driver(), pointer);
+    PointerInfo info{};
+    // A driver that cannot tell, because of an earlier fault say, is not the pointer's fault.
+    const CUresult result = ask(driver(), pointer, &info);
+    if (result != CUDA_ERROR_INVALID_VALUE) check(result, "cuPointerGetAttributes");
     // Refused also where the device could follow it (HMM, ATS): it is nearly always a mistake there,
     // and what a call answers should not depend on the machine.
     if (info.kind == PointerInfo::Kind::kUnknown) {
+        check_current_context(driver());
         fail(Status::kInvalidValue,
              "%s = %p is a host pointer; the handle's backend is CUDA, which takes device memory",
              name, pointer);

@@ -71,6 +71,8 @@ Driver::Driver() {
     find(library, "emulatorReportCount", report_count_);
     find(library, "emulatorGetReport", report_);
     find(library, "emulatorClearReports", clear_reports_);
+    find(library, "emulatorInjectFailure", inject_failure_);
+    find(library, "emulatorClearFailures", clear_failures_);
 }
 
 uint64_t Driver::allocate(size_t bytes) const {
@@ -95,6 +97,14 @@ void Driver::synchronize() const {
     check(synchronize_(), "cuCtxSynchronize");
 }
 
+void Driver::inject(Failure failure, int after, int code) const {
+    if (is_emulated()) inject_failure_(static_cast<int>(failure), after, code);
+}
+
+void Driver::clear_failures() const {
+    if (is_emulated()) clear_failures_();
+}
+
 void Driver::set_seed(unsigned long long seed) const {
     if (is_emulated()) set_seed_(seed);
 }
@@ -115,6 +125,20 @@ std::string Driver::findings() const {
 
 void Driver::clear_findings() const {
     if (is_emulated()) clear_reports_();
+}
+
+std::vector<LaunchReport> Driver::reports() const {
+    std::vector<LaunchReport> reports;
+    for (int i = 0; is_emulated() && i < report_count_(); ++i)
+        if (const char* text = report_(i)) reports.emplace_back(text);
+    return reports;
+}
+
+std::optional<LaunchReport> Driver::report(const std::string& kernel) const {
+    std::optional<LaunchReport> last;
+    for (LaunchReport& report : reports())
+        if (report.kernel().rfind(kernel, 0) == 0) last = std::move(report);
+    return last;
 }
 
 long long Driver::counter(const std::string& kernel, const std::string& name) const {
@@ -145,6 +169,33 @@ constexpr unsigned kNonBlocking = 1;
 
 }  // namespace
 
+size_t Driver::free_bytes() const {
+    size_t free = 0, total = 0;
+    call("cuMemGetInfo_v2", &free, &total);
+    return free;
+}
+
+OwnContext::OwnContext() {
+    Driver::get();
+    call("cuCtxCreate_v2", &context_, 0u, 0);
+    void* popped = nullptr;
+    call("cuCtxPopCurrent_v2", &popped);
+}
+
+void OwnContext::destroy() noexcept {
+    if (context_ != nullptr) call("cuCtxDestroy_v2", context_);
+    context_ = nullptr;
+}
+
+Current::Current(void* context) {
+    call("cuCtxGetCurrent", &before_);
+    call("cuCtxSetCurrent", context);
+}
+
+Current::~Current() {
+    call("cuCtxSetCurrent", before_);
+}
+
 RecordingStream::RecordingStream() {
     Driver::get();
     call("cuStreamCreate", &stream_, kNonBlocking);
@@ -167,6 +218,10 @@ void RecordingStream::end() {
 
 void RecordingStream::replay() {
     call("cuGraphLaunch", executable_, stream_);
+    wait();
+}
+
+void RecordingStream::wait() const {
     call("cuStreamSynchronize", stream_);
 }
 

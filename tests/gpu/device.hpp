@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fp6llm/fp6llm.h"
+#include "tests/gpu/launch_report.hpp"
 
 namespace fp6llm::gpu_test {
 
@@ -34,6 +36,9 @@ class Driver {
     void to_device(uint64_t to, const void* from, size_t bytes) const;
     void to_host(void* to, uint64_t from, size_t bytes) const;
     void synchronize() const;
+    /// Waits, and gives what the driver answers: errors of earlier work are no exception here.
+    int wait() const noexcept { return synchronize_(); }
+    size_t free_bytes() const;  ///< of device memory
 
     /// Of the emulated GPU; elsewhere these do nothing and find nothing.
     bool is_emulated() const noexcept { return finding_count_ != nullptr; }
@@ -41,9 +46,18 @@ class Driver {
     unsigned long long finding_count() const;
     std::string findings() const;
     void clear_findings() const;
+    /// The last launch since the last clear whose kernel's name begins so; none on a GPU that does not
+    /// count, or if there was none.
+    std::optional<LaunchReport> report(const std::string& kernel) const;
+    /// Of all launches since the last clear.
+    std::vector<LaunchReport> reports() const;
     /// A counter of the last launch of a kernel since the last clear; -1 on a GPU that does not
     /// count.
     long long counter(const std::string& kernel, const std::string& name) const;
+    /// The next `after` operations of a kind succeed, then one fails with a CUresult (kDevice: all do).
+    enum class Failure { kAllocation, kLaunch, kExecution, kDevice, kCopy };
+    void inject(Failure failure, int after, int code) const;
+    void clear_failures() const;
 
   private:
     Driver();
@@ -58,6 +72,37 @@ class Driver {
     int (*report_count_)();
     const char* (*report_)(int);
     void (*clear_reports_)();
+    void (*inject_failure_)(int, int, int);
+    void (*clear_failures_)();
+};
+
+/// A context of device 0 beside its primary one.
+class OwnContext {
+  public:
+    OwnContext();
+    ~OwnContext() { destroy(); }
+    OwnContext(const OwnContext&) = delete;
+    OwnContext& operator=(const OwnContext&) = delete;
+
+    void* get() const noexcept { return context_; }
+    void destroy() noexcept;
+
+  private:
+    void* context_ = nullptr;
+};
+
+/// Makes a context, or none (nullptr), current on this thread while it lives.
+class Current {
+  public:
+    explicit Current(const OwnContext& context) : Current(context.get()) {}
+    explicit Current(std::nullptr_t) : Current(static_cast<void*>(nullptr)) {}
+    ~Current();
+    Current(const Current&) = delete;
+    Current& operator=(const Current&) = delete;
+
+  private:
+    explicit Current(void* context);
+    void* before_ = nullptr;
 };
 
 /// A stream of its own; records what is enqueued on it and runs that again, as a CUDA graph.
@@ -73,6 +118,7 @@ class RecordingStream {
     void end();
     /// Runs the recorded once and waits for it.
     void replay();
+    void wait() const;
 
   private:
     fp6llmStream_t stream_ = nullptr;

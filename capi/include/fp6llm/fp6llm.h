@@ -76,7 +76,7 @@ extern "C" {
  *   type is; anything less is FP6LLM_STATUS_INVALID_VALUE. Blobs need ::FP6LLM_BLOB_ALIGNMENT.
  * - **Threads.** A handle may be used by one thread at a time, and moved between threads freely. A
  *   weight is immutable: any number of threads and of handles of its backend and device may share
- *   it. Functions that take neither are thread-safe.
+ *   it, on CUDA in the context that it was made in. Functions that take neither are thread-safe.
  * - **fork().** In a forked child, handles and weights of the CPU backend keep working; the thread
  *   pool restarts at the next call. CUDA does not survive fork(): in a child of a process that has
  *   used it, calls on the CUDA backend answer FP6LLM_STATUS_NOT_SUPPORTED, and AUTO means CPU.
@@ -479,9 +479,10 @@ FP6LLM_API fp6llmStatus_t fp6llmSetStream(fp6llmHandle_t handle, fp6llmStream_t 
  *  @retval FP6LLM_STATUS_INVALID_VALUE    stream is NULL */
 FP6LLM_API fp6llmStatus_t fp6llmGetStream(fp6llmHandle_t handle, fp6llmStream_t* stream);
 
-/** Lends the handle memory for its multiplications, which then allocate nothing. Without it the
- *  handle keeps scratch of its own that grows to the largest call seen; on a CUDA handle, one per
- *  stream, kept until the handle is destroyed, so that captured graphs stay valid as long.
+/** Lends the handle memory for its multiplications, which then allocate nothing (on CUDA: but for
+ *  64 KiB of locks, once per stream). Without it the handle keeps scratch of its own that grows to
+ *  the largest call seen; on a CUDA handle, one per stream, kept until the handle is destroyed, so
+ *  that captured graphs stay valid as long.
  *  @param workspace  host or device memory, as the backend has it, aligned to 64 bytes, the caller's
  *                    until replaced; NULL with size 0 returns to the handle's own scratch
  *  @param size       bytes; fp6llmGemmGetWorkspaceSize() tells how many a call needs
@@ -623,7 +624,8 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateFromPacked(
  *  @param codes, scales  receive fp6llmWeightInfo_t's codeBytes and scaleBytes, host or device; either
  *                        may be NULL
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
- *  @retval FP6LLM_STATUS_INVALID_VALUE    weight is NULL or of another backend; scales misaligned
+ *  @retval FP6LLM_STATUS_INVALID_VALUE    weight is NULL, or of another backend, device or CUDA
+ *                                         context; scales misaligned
  *  @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory */
 FP6LLM_API fp6llmStatus_t fp6llmWeightExportCodes(fp6llmHandle_t handle, fp6llmWeight_t weight,
                                                   void* codes, void* scales);
@@ -713,11 +715,12 @@ FP6LLM_API fp6llmStatus_t fp6llmWeightCreateView(fp6llmHandle_t handle, const vo
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
  *  @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, an unknown enum, m or k not
  *                                         the weight's, a leading dimension too small, sizes that
- *                                         overflow, a weight of another backend or device, a lent
- *                                         workspace that is too small
+ *                                         overflow, a weight of another backend, device or CUDA
+ *                                         context, a lent workspace that is too small
  *  @retval FP6LLM_STATUS_NOT_SUPPORTED    a combination of types or a compute type this backend lacks
  *  @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory; C is untouched
- *  @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for threw or left a task out */
+ *  @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for threw or left a task out; a launch
+ *                                         or earlier work on the GPU failed, or its context is gone */
 FP6LLM_API fp6llmStatus_t fp6llmGemmEx(fp6llmHandle_t handle, fp6llmOperation_t transa,
                                        fp6llmOperation_t transb, int64_t m, int64_t n, int64_t k,
                                        const void* alpha, fp6llmWeight_t A, const void* B,

@@ -187,6 +187,24 @@ Operand operand_of(const TileProblem& problem) noexcept {
     }
 }
 
+TileTraffic tile_traffic(const TilePlan& plan, const TileProblem& problem) {
+    TileTraffic traffic{};
+    traffic.codes =
+        plan.token_tiles * ceil_div(problem.rows, int64_t{kUnitRows}) * plan.k_units * kUnitBytes;
+    traffic.activations = plan.row_tiles * problem.tokens * plan.operand.parts * plan.packed_ld * 2;
+    const int64_t units = plan.tiles() * plan.k_units;
+    int64_t parts = 0;  // of tiles that several blocks share
+    for (int64_t block = 0; block < plan.blocks; ++block) {
+        const int64_t begin = block * units / plan.blocks, end = (block + 1) * units / plan.blocks;
+        if (begin == end) continue;
+        const bool starts_within = begin % plan.k_units != 0, ends_within = end % plan.k_units != 0;
+        const bool is_one_tile = begin / plan.k_units == (end - 1) / plan.k_units;
+        parts += is_one_tile ? starts_within || ends_within : starts_within + ends_within;
+    }
+    traffic.partials = parts * plan.kernel.shape.tile_floats() * 4;
+    return traffic;
+}
+
 int resident_blocks(const DeviceProperties& device, const TileShape& shape) {
     const size_t shared =
         static_cast<size_t>(shape.shared_bytes()) + device.reserved_shared_per_block;

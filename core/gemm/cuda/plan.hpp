@@ -71,6 +71,14 @@ std::vector<TilePlan> tile_plans(const DeviceProperties& device, const TileProbl
 /// for sizes of 2^31 and more.
 TilePlan choose_tile_plan(const DeviceProperties& device, const TileProblem& problem, int32_t algo);
 
+/// Bytes of global memory that a plan's Tensor Core kernel moves by design; its outputs it stores once.
+struct TileTraffic {
+    int64_t codes;        ///< read: packed codes, once per column of tiles
+    int64_t activations;  ///< read: all of them, once per row of tiles
+    int64_t partials;     ///< stored, and read again by whoever sums them up
+};
+TileTraffic tile_traffic(const TilePlan& plan, const TileProblem& problem);
+
 /// Blocks of a tile's kernel that fit on a multiprocessor, by shared memory, threads and the registers
 /// that the kernel was promised.
 int resident_blocks(const DeviceProperties& device, const TileShape& shape);

@@ -287,6 +287,15 @@ std::unique_ptr<Weight> Weight::from_blob(const Queue& queue, const uint8_t* blo
     return weight;
 }
 
+void Weight::check_context(const Queue& queue) const {
+    if (is_view() || own_.context_id() == queue.context().id()) return;
+    fail(
+        Status::kInvalidValue,
+        "the weight was made in CUDA context %llu of device %d (which may since be destroyed), the "
+        "call is in context %llu; a weight can be used only in the context it was made in",
+        own_.context_id(), ordinal(), queue.context().id());
+}
+
 const char* Weight::layout_name() const noexcept {
     return view_.tag == L3Tag::kBF16 ? "cuda-l3-bf16/1" : "cuda-l3-f16/1";
 }

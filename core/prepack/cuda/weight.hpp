@@ -71,6 +71,10 @@ class Weight final : public DeviceWeight {
     /// versions and `bytes`.
     static std::unique_ptr<Weight> from_blob(const Queue& queue, const uint8_t* blob, size_t bytes);
 
+    /// Throws INVALID_VALUE if the weight's own memory is of another context than the queue's. Whose
+    /// memory a view is on is the caller's to know.
+    void check_context(const Queue& queue) const;
+
     bool is_view() const noexcept override { return own_.data() == nullptr; }
     const char* layout_name() const noexcept override;
 

@@ -5,13 +5,42 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "tests/bench/gpu/counters.hpp"
 #include "tests/bench/gpu/report.hpp"
 
 namespace fp6llm::bench {
 namespace {
 
+void write(const std::string& file, const std::string& text) {
+    if (file.empty()) return;
+    std::ofstream out(file);
+    out << text;
+    out.close();
+    if (!out) throw std::runtime_error("cannot write " + file);
+}
+
+int report_findings(Gpu& gpu) {
+    if (gpu.findings() == 0) return 0;
+    std::printf("the emulator's detectors found %llu faults; the last launch: %s\n",
+                static_cast<unsigned long long>(gpu.findings()), gpu.last_report().c_str());
+    return 1;
+}
+
+int count(Gpu& gpu, const GpuOptions& options) {
+    const Machine machine = describe_machine();
+    std::printf("counted on %s, no times; commit %s\n", gpu.name().c_str(), machine.commit.c_str());
+    if (options.slices > 1)
+        std::printf("%d times what 1/%d of the rows make of 1/%d of the multiprocessors\n",
+                    options.slices, options.slices, options.slices);
+    print_counted_header();
+    const std::vector<CountedCase> cases = count_cases(gpu, options);
+    write(options.json, counters_json(machine, gpu, options, cases));
+    return report_findings(gpu);
+}
+
 int run(const GpuOptions& options) {
     Gpu gpu(options.device);
+    if (options.counters) return count(gpu, options);
     if (gpu.is_emulated() && !options.dry) {
         std::fprintf(stderr,
                      "fp6llm_gpu_bench: %s is an emulated GPU: its times say nothing of any "
@@ -39,18 +68,8 @@ int run(const GpuOptions& options) {
         std::printf("clocks: %s\n", identity.after.c_str());
     }
     print_summary(sweep);
-    if (!options.json.empty()) {
-        std::ofstream out(options.json);
-        out << to_json(machine, identity, sweep);
-        out.close();
-        if (!out) throw std::runtime_error("cannot write " + options.json);
-    }
-    if (gpu.findings() != 0) {
-        std::printf("the emulator's detectors found %llu faults; the last launch: %s\n",
-                    static_cast<unsigned long long>(gpu.findings()), gpu.last_report().c_str());
-        return 1;
-    }
-    return 0;
+    write(options.json, to_json(machine, identity, sweep));
+    return report_findings(gpu);
 }
 
 }  // namespace

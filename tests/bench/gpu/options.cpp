@@ -29,6 +29,9 @@ const char* gpu_usage() noexcept {
            "  --dry            tiny shapes, results checked, nothing timed; all that an emulated "
            "GPU\n"
            "                   may be asked\n"
+           "  --counters N     bytes, bank conflicts and instructions, on the emulated GPU only; "
+           "of each\n"
+           "                   shape 1/N of the rows on 1/N of the multiprocessors, times N\n"
            "  --shapes LIST    as fp6llm_bench has them (default all)\n"
            "  --m LIST         tokens, or all (default all)\n"
            "  --formats LIST   e3m2, e2m3, e2m2, e3m1, e2m1 with -row, -gN or -mx (default "
@@ -73,12 +76,20 @@ GpuOptions parse_gpu_options(int argc, char** argv) {
             options.seconds = parse_number(name, value);
         else if (name == "--device")
             options.device = static_cast<int>(parse_number(name, value));
+        else if (name == "--counters")
+            options.counters = true, options.slices = static_cast<int>(parse_number(name, value));
         else if (name == "--json")
             options.json = value;
         else
             throw std::runtime_error("unknown option: " + name + " " + value);
     }
     if (options.rounds < 1) throw std::runtime_error("--rounds must be at least 1");
+    if (options.slices < 1) throw std::runtime_error("--counters must be at least 1");
+    if (options.counters) {
+        if (shapes.empty()) shapes = "llama3-8b,llama-70b";
+        if (tokens.empty()) tokens = "1,8,16,32,64,128,512";
+        if (types.empty()) types = "f16";
+    }
     const auto or_default = [&](const std::string& text, const char* real, const char* dry) {
         return !text.empty() ? text : std::string(options.dry ? dry : real);
     };

@@ -19,6 +19,8 @@ struct GpuOptions {
     bool all_algos = false;
     bool quantize = true;
     bool dry = false;
+    bool counters = false;
+    int slices = 1;    ///< of the rows, one of which is emulated, for counters
     std::string json;  ///< file, or empty
     bool help = false;
 };

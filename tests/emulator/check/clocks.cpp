@@ -130,6 +130,12 @@ void release(Warp& warp, LaneMask /*lanes*/, Clock& clock) {
     new_tick(warp, *ordering);
 }
 
+void release_fenced(Warp& warp, int reach, Clock& clock) {
+    Ordering* ordering = warp.ordering();
+    if (ordering == nullptr) return;
+    clock.join(ordering->fenced[reach]);
+}
+
 void acquire(Warp& warp, LaneMask lanes, const Clock& clock) {
     Ordering* ordering = warp.ordering();
     if (ordering == nullptr) return;

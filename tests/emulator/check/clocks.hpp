@@ -83,6 +83,9 @@ struct Moment {
 /// `lanes` of the running group release: `clock` joins what they know. For arrivals at named barriers,
 /// mbarriers and cluster barriers. The warp takes a new tick.
 void release(Warp& warp, LaneMask lanes, Clock& clock);
+/// The same for an arrival that is only .relaxed: it hands on what the warp's last fence of that reach
+/// (0 block, 1 cluster, 2 device) or more has made ready.
+void release_fenced(Warp& warp, int reach, Clock& clock);
 /// `lanes` of the running group acquire: departures from barriers, successful waits.
 void acquire(Warp& warp, LaneMask lanes, const Clock& clock);
 
@@ -141,6 +144,16 @@ struct Ordering {
         return lane == other || its_tick <= lane_floor ||
                (lanes && (*lanes)[lane][other] >= its_tick);
     }
+
+    /// Strong writes whose values this warp's latest strong reads of global memory have seen. Each is
+    /// ordered before what the warp does next (not what its writer did before: that takes a release
+    /// and an acquire), so a weak store to a flag that was waited for is no race with its setter.
+    struct SeenWrite {
+        uint64_t address = 0;
+        uint32_t cluster = 0, column = 0, tick = 0;
+    };
+    std::array<SeenWrite, 8> seen_writes{};
+    uint32_t next_seen = 0;
 };
 
 /// A strong write: what `variable` hands on from now on. `scope`: 0 block, 1 cluster, 2 device.

@@ -24,6 +24,7 @@ void Counters::add(const Counters& other) {
     bulk_load_bytes += other.bulk_load_bytes;
     bulk_store_bytes += other.bulk_store_bytes;
     async_load_bytes += other.async_load_bytes;
+    async_source_bytes += other.async_source_bytes;
     mma_operations += other.mma_operations;
     wgmma_operations += other.wgmma_operations;
     multiply_adds += other.multiply_adds;

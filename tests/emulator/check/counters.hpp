@@ -24,7 +24,8 @@ struct Counters {
     uint64_t global_load_bytes = 0, global_store_bytes = 0;      ///< bytes the lanes asked for
     uint64_t atomic_requests = 0;
     uint64_t bulk_load_bytes = 0, bulk_store_bytes = 0;  ///< cp.async.bulk, tensor copies
-    uint64_t async_load_bytes = 0;                       ///< cp.async
+    uint64_t async_load_bytes = 0;    ///< cp.async, with the zeros it fills up with
+    uint64_t async_source_bytes = 0;  ///< of these, what it read
 
     uint64_t mma_operations = 0;             ///< warp-level mma.sync
     uint64_t wgmma_operations = 0;           ///< warpgroup-level

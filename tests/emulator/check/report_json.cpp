@@ -76,6 +76,7 @@ void append_counters(std::string& out, const Counters& c) {
     append_number(out, "bulk_load_bytes", c.bulk_load_bytes);
     append_number(out, "bulk_store_bytes", c.bulk_store_bytes);
     append_number(out, "async_load_bytes", c.async_load_bytes);
+    append_number(out, "async_source_bytes", c.async_source_bytes);
     append_number(out, "mma_operations", c.mma_operations);
     append_number(out, "wgmma_operations", c.wgmma_operations);
     append_number(out, "multiply_adds", c.multiply_adds);

@@ -304,6 +304,26 @@ struct Unlock {
 };
 }  // namespace
 
+namespace {
+bool is_same(const Ordering::SeenWrite& seen, uint64_t address, const GlobalPage::Cell& cell) {
+    return seen.address == address && seen.cluster == cell.cluster && seen.column == cell.column &&
+           seen.tick == cell.tick;
+}
+
+bool has_seen(const Ordering& ordering, uint64_t address, const GlobalPage::Cell& cell) {
+    for (const auto& seen : ordering.seen_writes)
+        if (is_same(seen, address, cell)) return true;
+    return false;
+}
+
+/// A strong read that is no race with a strong write has its value.
+void note_seen(Ordering& ordering, uint64_t address, const GlobalPage::Cell& cell) {
+    if (has_seen(ordering, address, cell)) return;
+    ordering.seen_writes[ordering.next_seen++ % ordering.seen_writes.size()] = {
+        address, cell.cluster, cell.column, cell.tick};
+}
+}  // namespace
+
 Conflict GlobalShadow::compare(const Party& who, uint64_t address, int lane, uint32_t cluster,
                                uint32_t column, uint32_t tick, int other_lane,
                                uint8_t flags) const {
@@ -365,6 +385,8 @@ Conflict GlobalShadow::read(const Party& who, uint64_t address, uint32_t bytes, 
                 if (result) {
                     result.other_writes = true;
                     result.other_pc = cell.pc;
+                } else if (who.strong && (cell.flags & kStrong) != 0) {
+                    note_seen(*who.ordering, address - start + (c << page.shift), cell);
                 }
             }
         }
@@ -464,8 +486,9 @@ Conflict GlobalShadow::write(const Party& who, uint64_t address, uint32_t bytes,
             const int lane =
                 first_lane + (lane_bytes != 0 ? static_cast<int>((at - start) / lane_bytes) : 0);
             if (cell.tick != 0 && !result) {
-                result = compare(who, address - start + at, lane, cell.cluster, cell.column,
-                                 cell.tick, cell.lane, cell.flags);
+                if (!has_seen(*who.ordering, address - start + at, cell))
+                    result = compare(who, address - start + at, lane, cell.cluster, cell.column,
+                                     cell.tick, cell.lane, cell.flags);
                 if (!result && report_double && !who.strong) {
                     result.kind = FindingKind::kDoubleWrite;
                     result.other_cluster = cell.cluster;

@@ -2,6 +2,7 @@
 #include "tests/emulator/driver/state.hpp"
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -30,8 +31,15 @@ bool Driver::in_forked_child() {
 }
 
 ThreadState& Driver::thread() {
-    static thread_local ThreadState state;
-    return state;
+    // Of the main thread never destroyed: thread-local objects die before static ones, whose
+    // destructors may call us.
+    static thread_local std::unique_ptr<ThreadState> owner;
+    static thread_local ThreadState* state = nullptr;
+    if (state == nullptr) {
+        state = new ThreadState;
+        if (gettid() != getpid()) owner.reset(state);
+    }
+    return *state;
 }
 
 Device& Driver::device() {

@@ -110,6 +110,8 @@ Outcome run_copy(Warp& warp, const Op& op, LaneMask lanes) {
                         "cp.async with a src-size larger than its cp-size");
     }
     Memory& memory = warp.memory();
+    uint64_t read =
+        static_cast<uint64_t>(detail.bytes) * static_cast<uint64_t>(__builtin_popcount(whole));
     if (whole != 0) {
         Access access{&op, whole, from, detail.bytes};
         access.space = detail.from_space;
@@ -126,7 +128,9 @@ Outcome run_copy(Warp& warp, const Op& op, LaneMask lanes) {
         if (!memory.note_read(warp, op, source, bytes, Proxy::kGeneric))
             copy.unwritten |= 1u << lane;
         std::memcpy(&copy.data[16 * static_cast<size_t>(lane)], source, static_cast<size_t>(bytes));
+        read += static_cast<uint64_t>(bytes);
     });
+    warp.counters().async_source_bytes += read;
 
     Access access{&op, lanes, copy.to.data(), detail.bytes};
     access.space = Space::kShared;

@@ -94,7 +94,10 @@ Outcome run_cluster_arrive(Warp& warp, const Op& op, LaneMask lanes) {
     if (const LaneMask again = state.cluster_arrived & lanes)
         warp.report(op, again, FindingKind::kBadBarrier,
                     "a thread arrives at barrier.cluster again without having waited");
-    if ((op.mode & 2) == 0) release(warp, lanes, barrier.clock);
+    if ((op.mode & 2) == 0)
+        release(warp, lanes, barrier.clock);
+    else
+        release_fenced(warp, 1, barrier.clock);
     state.cluster_arrived |= lanes;
     for_lanes(lanes, [&](int lane) { state.cluster_generation[lane] = barrier.generation; });
     return Outcome::kNext;

@@ -139,11 +139,12 @@ void lower_matrix_move(const ptx::Instruction& in, LowerContext& context, Op& op
         else if (take("x4"))
             detail->count = 4;
     };
-    take_count();  // older spelling: .x4.m8n8
+    take_count();  // older spellings: .x4.m8n8, .x4.trans.m8n8 (CUTLASS)
+    const bool trans_first = take("trans");
     if (!take("m8n8")) context.fail(in, "only .m8n8 tiles of 16-bit elements are known");
     if (detail->count == 0) take_count();
     if (detail->count == 0) context.fail(in, "needs .x1, .x2 or .x4");
-    detail->transposed = take("trans");
+    detail->transposed = trans_first || take("trans");
     detail->space = take("shared") || take("shared::cta") ? Space::kShared : Space::kGeneric;
     if (!take("b16") || at != mods.size()) context.fail(in, "unknown modifier");
     if (!load && context.arch() < 90) context.fail(in, "needs sm_90");

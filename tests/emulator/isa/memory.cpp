@@ -171,7 +171,23 @@ Outcome run_st(Warp& warp, const Op& op, LaneMask lanes) {
     }
     if (total <= 16) {
         access.bytes = total;
-        warp.memory().store(warp, access, data, total, suspicious);
+        const bool apart =
+            suspicious != 0 && detail.space == Space::kShared && access.order == Order::kWeak;
+        warp.memory().store(warp, access, data, total, apart ? 0 : suspicious);
+        // A suspicious element must not spoil the rest of its vector on the way through shared memory.
+        for (int k = 0; apart && k < detail.count; ++k) {
+            Access part = access;
+            part.lanes = warp.taint(detail.slots[k]) & lanes;
+            part.bytes = detail.element;
+            part.count = false;
+            if (part.lanes == 0) continue;
+            alignas(64) uint64_t at[kWarpLanes];
+            for (int lane = 0; lane < kWarpLanes; ++lane)
+                at[lane] = addresses[lane] + static_cast<uint64_t>(k * detail.element);
+            part.addresses = at;
+            warp.set_cause(warp.cause_of(detail.slots[k]));
+            warp.memory().store(warp, part, data + k * detail.element, total, part.lanes);
+        }
     } else {
         access.bytes = 16;
         warp.memory().store(warp, access, data, 32, suspicious);

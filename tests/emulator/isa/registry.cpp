@@ -1,7 +1,7 @@
 // Which opcode is lowered by whom: the longest registered prefix of an instruction's text.
 #include <algorithm>
 
-#include "tests/emulator/exec/op.hpp"
+#include "tests/emulator/isa/groups.hpp"
 
 namespace emulator {
 
@@ -32,26 +32,26 @@ std::vector<std::string> Registry::prefixes() const {
     return names;
 }
 
+const std::vector<OpGroup>& op_groups() {
+    static const std::vector<OpGroup> groups = {
+        {"isa/integer.cpp", register_integer},     {"isa/logic.cpp", register_logic},
+        {"isa/compare.cpp", register_compare},     {"isa/float.cpp", register_float},
+        {"isa/half.cpp", register_half},           {"isa/convert.cpp", register_convert},
+        {"isa/warp.cpp", register_warp},           {"isa/control.cpp", register_control},
+        {"isa/memory.cpp", register_memory},       {"isa/atomic.cpp", register_atomic},
+        {"isa/barrier.cpp", register_barrier},     {"isa/matrix.cpp", register_matrix},
+        {"isa/wgmma.cpp", register_wgmma},         {"isa/async_copy.cpp", register_async_copy},
+        {"isa/bulk_copy.cpp", register_bulk_copy}, {"isa/mbarrier.cpp", register_mbarrier},
+        {"isa/cluster.cpp", register_cluster},
+    };
+    return groups;
+}
+
 const Registry& Registry::all() {
     static const Registry registry = [] {
         Registry r;
-        register_integer(r);
-        register_logic(r);
-        register_compare(r);
-        register_float(r);
-        register_half(r);
-        register_convert(r);
-        register_warp(r);
-        register_control(r);
-        register_memory(r);
-        register_atomic(r);
-        register_barrier(r);
-        register_matrix(r);
-        register_wgmma(r);
-        register_async_copy(r);
-        register_bulk_copy(r);
-        register_mbarrier(r);
-        register_cluster(r);
+        for (const OpGroup& group : op_groups())
+            group.add(r);
         return r;
     }();
     return registry;

@@ -155,10 +155,9 @@ class Tile {
     /// A sentence about what is wrong with the descriptor, or nullptr.
     const char* fault() const noexcept {
         if (stray_) return "a wgmma descriptor has bits set that must be zero";
-        if (((start_ >> 7) & mask_) != (base_ & mask_))
-            return "the base offset of a wgmma descriptor does not match its start: the tile does "
-                   "not "
-                   "begin where the swizzle pattern begins";
+        // Without one, the pattern begins at multiples of 1024 bytes wherever the tile does.
+        if (base_ != 0 && ((start_ >> 7) & mask_) != (base_ & mask_))
+            return "the base offset of a wgmma descriptor does not match its start";
         return nullptr;
     }
     bool by_mn() const noexcept { return by_mn_; }

@@ -78,6 +78,8 @@ TEST(AsyncCopy, FillsWithZeros) {
     const auto in = pattern(1024);
     for (size_t i = 0; i < 1024; ++i)
         ASSERT_EQ(r.out[i], i % 16 < i / 16 % 17 ? in[i] : 0) << i;
+    EXPECT_EQ(r.report.counters.async_load_bytes, 1024u);
+    EXPECT_EQ(r.report.counters.async_source_bytes, 486u);  // the sum of 0..63 mod 17
 }
 
 TEST(AsyncCopy, ZeroBytesTouchNoSource) {

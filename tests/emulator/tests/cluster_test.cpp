@@ -111,6 +111,25 @@ TEST(ClusterBarrier, CountsThreadsThatLive) {
     }
 }
 
+TEST(ClusterBarrier, RelaxedArrivalHandsOnWhatWasFenced) {
+    // Thread 0 initializes an mbarrier; after a relaxed arrival all threads of both blocks arrive at it.
+    const std::string fence = "@%p30 fence.mbarrier_init.release.cluster;\n";
+    const std::string body =
+        ranks(2) + "@%p30 mbarrier.init.shared::cta.b64 [%r21], 128;\n" + fence +
+        "barrier.cluster.arrive.relaxed.aligned;\nbarrier.cluster.wait.aligned;\n"
+        "mapa.shared::cluster.u32 %r3, %r21, %r2;\n"
+        "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%r3];\n"
+        "mbarrier.arrive.shared::cta.b64 %rd9, [%r21];\n" +
+        kClusterSync;
+    for (uint64_t seed = 1; seed <= 10; ++seed) {
+        expect_clean(run(body, 64, 2, 2, seed).report);
+        const LaunchReport report = run(replaced(body, fence, ""), 64, 2, 2, seed).report;
+        EXPECT_TRUE(has_finding(report, FindingKind::kSharedRace) ||
+                    has_finding(report, FindingKind::kLaneRace))
+            << describe(report);
+    }
+}
+
 TEST(ClusterBarrier, MisuseIsFound) {
     const Result twice =
         run("barrier.cluster.arrive;\nbarrier.cluster.arrive;\nbarrier.cluster.wait;\n", 32, 2, 2);

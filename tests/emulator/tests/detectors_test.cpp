@@ -235,6 +235,51 @@ TEST(Detectors, UnfencedLock) {
                  locked(acquire, "fence.acq_rel.gpu;\nst.global.u32 [%d1], 0;"), shape);
 }
 
+TEST(Detectors, WeakStoreToASeenFlag) {
+    // Block 1 counts a flag up behind a fence; block 0 waits for it and takes it back by a weak store:
+    // the count whose value was read is ordered before what the reader does next.
+    const std::string right = R"(
+    mov.u32 %r10, %ctaid.x;
+    setp.ne.u32 %p1, %t, 0;
+    @%p1 bra $end;
+    setp.eq.u32 %p2, %r10, 0;
+    @%p2 bra $wait;
+    st.global.u32 [%d1+128], 7;
+    fence.acq_rel.gpu;
+    red.relaxed.gpu.global.add.u32 [%d1], 1;
+    bra $end;
+$wait:
+    ld.acquire.gpu.global.u32 %r5, [%d1];
+    setp.ne.u32 %p3, %r5, 1;
+    @%p3 bra $wait;
+    ld.global.u32 %r6, [%d1+128];
+    st.global.u32 [%d1+256], %r6;
+    st.global.u32 [%d1], 0;
+$end:
+)";
+    expect_clean(right, {2, 32});
+    // Only the flag is ordered by being seen.
+    expect_found(FindingKind::kGlobalRace, without(right, "    fence.acq_rel.gpu;\n"), {2, 32});
+    expect_found(FindingKind::kGlobalRace, replaced(right, "acquire", "relaxed"), {2, 32});
+}
+
+TEST(Detectors, UnwrittenElementsInAVector) {
+    // Two elements that were never written pass through shared memory in a vector with two that were.
+    const std::string right = R"(
+    shl.b32 %r4, %t, 4;
+    add.u32 %r4, %r4, %r1;
+    ld.shared.u32 %r5, [%r4+12];
+    ld.shared.u32 %r6, [%r4+8];
+    st.shared.v4.u32 [%r4], {%t, %r5, %r6, %t};
+    ld.shared.v4.u32 {%r7, %r8, %r9, %r10}, [%r4];
+    add.u32 %r7, %r7, %r10;
+    st.global.u32 [%d3], %r7;
+)";
+    expect_clean(right);
+    expect_found(FindingKind::kUninitialized, replaced(right, "%r7, %r10;", "%r7, %r8;"));
+    expect_found(FindingKind::kUninitialized, replaced(right, "%r7, %r10;", "%r7, %r9;"));
+}
+
 TEST(Detectors, WrongScope) {
     const Shape shape{6, 32};
     const std::string acquire = "atom.acquire.gpu.global.cas.b32 %r5, [%d1], 0, 1;";

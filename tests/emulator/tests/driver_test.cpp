@@ -315,6 +315,23 @@ int run_child(const char* test, const char* variable, const std::string& value) 
 
 class Child : public DriverTest {};
 
+/// Its destructor frees device memory, as those of many programs' global buffers do.
+struct FreedAtExit {
+    CUdeviceptr address = 0;
+    ~FreedAtExit() {
+        if (address != 0) _exit(cuMemFree_v2(address) == CUDA_SUCCESS ? 42 : 1);
+    }
+};
+FreedAtExit g_freed_at_exit;
+
+TEST_F(Child, DISABLED_FreesAtExit) {
+    OK(cuMemAlloc_v2(&g_freed_at_exit.address, 256));
+    std::exit(2);
+}
+TEST_F(DriverTest, StaticDestructorsMayCall) {
+    EXPECT_EQ(run_child("DISABLED_FreesAtExit", "EMU_SEED", "1"), 42);
+}
+
 TEST_F(Child, DISABLED_FailsTheSecondAllocation) {
     CUdeviceptr p = 0;
     OK(cuMemAlloc_v2(&p, 4));

@@ -40,7 +40,8 @@ TEST_P(MatrixLoad, FollowsTheFragmentFormula) {
     const auto [count, transposed, old_spelling] = GetParam();
     const std::string x = ".x" + std::to_string(count);
     std::string body = stage_rows() + row_address() + "ldmatrix.sync.aligned" +
-                       (old_spelling ? x + ".m8n8" : ".m8n8" + x) + (transposed ? ".trans" : "") +
+                       (old_spelling ? x + (transposed ? ".trans" : "") + ".m8n8"
+                                     : ".m8n8" + x + (transposed ? ".trans" : "")) +
                        ".shared.b16 " + vector_of("%r", 20, count) +
                        ", [%r8];\nmul.lo.u32 %r9, lane, " + std::to_string(4 * count) +
                        ";\ncvt.u64.u32 %rd1, %r9;\nadd.u64 %rd1, a1, %rd1;\n";

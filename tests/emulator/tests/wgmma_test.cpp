@@ -138,7 +138,7 @@ INSTANTIATE_TEST_SUITE_P(
                            "or.b64 %rd10, %rd10, 0x4000;\nadd.u64 %rd12, %rd10,",
                            FindingKind::kBadDescriptor},
                     Misuse{"pattern_start", &kPlain, "add.u64 %rd13, %rd11, 0;",
-                           "add.u64 %rd13, %rd11, 8;", FindingKind::kBadDescriptor},
+                           "or.b64 %rd13, %rd11, 0x2000000000000;", FindingKind::kBadDescriptor},
                     Misuse{"outside", &kPlain, "add.u64 %rd13, %rd11, 0;",
                            "or.b64 %rd13, %rd11, 0x3FC0;", FindingKind::kOutOfBounds},
                     Misuse{"lanes_differ", &kPlain, "add.u64 %rd13, %rd11, 0;",
@@ -153,6 +153,27 @@ INSTANTIATE_TEST_SUITE_P(
                            "setp.ge.u32 %p9, tx, 96;\n@%p9 exit;\nwgmma.fence.sync.aligned;\n",
                            FindingKind::kDivergentBarrier}),
     [](const auto& misuse) { return std::string(misuse.param.name); });
+
+TEST(WgmmaDescriptor, MayStartInsideThePattern) {
+    // Without a base offset the pattern is tied to the address: a tile of B that starts a row of 128
+    // bytes later is B from its second row on.
+    const Program p(kPlain);
+    const Matrices m = make(p, 7);
+    const std::string body =
+        replaced(p.good(), "wgmma.fence", "add.u64 %rd11, %rd11, 8;\nwgmma.fence");
+    std::vector<uint32_t> words, moved;
+    expect_clean(run(p, m, p.good(), 1, &words));
+    const LaunchReport report = run(p, m, body, 1, &moved);
+    EXPECT_FALSE(has_finding(report, FindingKind::kBadDescriptor)) << describe(report);
+    const auto element = [](const std::vector<uint32_t>& all, size_t row, size_t column) {
+        const size_t lane = row % 8 * 4 + column % 8 / 2;
+        const size_t place = column / 8 * 4 + row / 8 % 2 * 2 + column % 2;
+        return all.at((row / 16 * 32 + lane) * 16 + place);
+    };
+    for (size_t row = 0; row < 64; ++row)
+        for (size_t column = 0; column + 1 < 32; ++column)
+            ASSERT_EQ(element(moved, row, column), element(words, row, column + 1));
+}
 
 TEST(WgmmaMisuse, OfUnwrittenOperandsIsFound) {
     // Column 3 of B was never written: it spoils column 3 of D, and no other.

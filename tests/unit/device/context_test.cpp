@@ -210,5 +210,16 @@ FP6LLM_ISOLATED_TEST(Memory, PointersAreToldApart) {
         "B = ", "device 0", "device 1");
 }
 
+FP6LLM_ISOLATED_TEST(Memory, AnEarlierFaultIsNotThePointersFault) {
+    DeviceContext device(0);
+    const ScopedContext scoped(device);
+    const DeviceBuffer buffer(scoped, 16);
+    setenv("FP6LLM_STUB_FAIL", "cuPointerGetAttributes=999", 1);
+    expect_error(
+        Status::kExecutionFailed, [&] { check_device_pointer(buffer.data(), 0, "B"); },
+        "cuPointerGetAttributes: CUDA_ERROR_UNKNOWN");
+    unsetenv("FP6LLM_STUB_FAIL");
+}
+
 }  // namespace
 }  // namespace fp6llm::cuda

@@ -426,6 +426,28 @@ TEST(Plan, WorkspaceHoldsWhatTheKernelsPutIntoIt) {
     });
 }
 
+TEST(Plan, TrafficIsCodesOncePerColumnAndActivationsOncePerRowOfTiles) {
+    // 1024 x 4096 on four multiprocessors: 16 x 32 units for 12 blocks.
+    const DeviceProperties& device = kDevices[6];
+    const TileProblem problem = problem_of({1024, 4096}, 5);
+    const TilePlan plan = choose_tile_plan(device, problem, -1);
+    ASSERT_EQ(plan.blocks, 12);
+    const TileTraffic traffic = tile_traffic(plan, problem);
+    EXPECT_EQ(traffic.codes, 1024 * 4096 / 4 * 3);
+    EXPECT_EQ(traffic.activations, 16 * 5 * 4096 * 2);
+    // Blocks take 4/3 of a tile: within three, parts 1/3 | 2/3 and 2/3 | 1/3 of two tiles are shared.
+    EXPECT_EQ(traffic.partials, 4 * 4 * (64 * 8 * 4));
+    EXPECT_EQ(tile_traffic(choose_tile_plan(device, problem_of({1024, 4096}, 300), -1),
+                           problem_of({1024, 4096}, 300))
+                  .codes,
+              3 * 1024 * 4096 / 4 * 3);
+    for_each_plan([](const DeviceProperties&, const TileProblem& each, const TilePlan& planned) {
+        const int64_t partials = tile_traffic(planned, each).partials;
+        EXPECT_TRUE(partials == 0 || planned.are_shared);
+        EXPECT_LE(partials, static_cast<int64_t>(planned.partial_bytes));
+    });
+}
+
 TEST(Plan, PartialSumsStaySmall) {
     // cuBLAS's habit is 32 MiB of workspace; parts of tiles must not need more by themselves.
     for_each_plan([](const DeviceProperties&, const TileProblem&, const TilePlan& plan) {
