@@ -81,7 +81,7 @@ class CudaBackend final : public DeviceBackend {
 
     std::vector<GemmChoice> plan_gemm(const DeviceGemmProblem& problem) override {
         std::vector<GemmChoice> choices;
-        for (const cuda::GemmPlan& plan : cuda::plan_gemm(device_, problem))
+        for (const cuda::TilePlan& plan : cuda::plan_gemm(device_, problem))
             choices.push_back(choice_of(plan));
         return choices;
     }
@@ -92,7 +92,7 @@ class CudaBackend final : public DeviceBackend {
 
     void run_gemm(const DeviceGemmProblem& problem, int32_t algo, const TokenSource& x,
                   const OutputSink& y, const DeviceScalars& scalars) override {
-        const cuda::GemmPlan plan = cuda::choose_plan(device_, problem, algo);
+        const cuda::TilePlan plan = cuda::choose_plan(device_, problem, algo);
         const cuda::Queue queue = open();
         weight_of(*problem.weight, queue);
         const size_t needed = cuda::needed_workspace(plan, problem, x);
@@ -111,8 +111,9 @@ class CudaBackend final : public DeviceBackend {
         return ours;
     }
 
-    static GemmChoice choice_of(const cuda::GemmPlan& plan) noexcept {
-        return {plan.algo, plan.name, plan.workspace_bytes, plan.is_reference};
+    static GemmChoice choice_of(const cuda::TilePlan& plan) noexcept {
+        return {plan.algo, cuda::kernel_name(plan), plan.workspace_bytes(),
+                plan.algo == cuda::kAlgoSimt};
     }
 
     /// The lent workspace, or own scratch.

@@ -49,16 +49,6 @@ TileProblem tile_problem(const DeviceGemmProblem& problem) {
             problem.compute};
 }
 
-GemmPlan public_plan(const TilePlan& plan) {
-    const bool is_simt = plan.kernel.name == nullptr;
-    return {plan.algo,
-            is_simt ? kSimtName : plan.kernel.name,
-            plan.workspace_bytes(),
-            plan.packed_bytes,
-            plan.lock_bytes,
-            is_simt};
-}
-
 Element element_of(DataType type) {
     return static_cast<Element>(type);
 }
@@ -221,26 +211,26 @@ void run_tiles(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem
 
 }  // namespace
 
-std::vector<GemmPlan> plan_gemm(const DeviceProperties& device, const DeviceGemmProblem& problem) {
-    std::vector<GemmPlan> plans;
-    for (const TilePlan& plan : tile_plans(device, tile_problem(problem)))
-        plans.push_back(public_plan(plan));
-    return plans;
+const char* kernel_name(const TilePlan& plan) noexcept {
+    return plan.kernel.name != nullptr ? plan.kernel.name : kSimtName;
 }
 
-GemmPlan choose_plan(const DeviceProperties& device, const DeviceGemmProblem& problem,
+std::vector<TilePlan> plan_gemm(const DeviceProperties& device, const DeviceGemmProblem& problem) {
+    return tile_plans(device, tile_problem(problem));
+}
+
+TilePlan choose_plan(const DeviceProperties& device, const DeviceGemmProblem& problem,
                      int32_t algo) {
-    return public_plan(choose_tile_plan(device, tile_problem(problem), algo));
+    return choose_tile_plan(device, tile_problem(problem), algo);
 }
 
-size_t needed_workspace(const GemmPlan& plan, const DeviceGemmProblem& problem,
+size_t needed_workspace(const TilePlan& plan, const DeviceGemmProblem& problem,
                         const TokenSource& x) {
-    if (plan.workspace_bytes == 0) return 0;
-    const Operand operand = operand_of(tile_problem(problem));
-    return plan.workspace_bytes - (is_ready(operand, x, problem.tokens) ? plan.packed_bytes : 0);
+    const bool ready = is_ready(plan.operand, x, problem.tokens);
+    return plan.workspace_bytes() - (ready ? plan.packed_bytes : 0);
 }
 
-void run_gemm(const Queue& queue, const GemmPlan& plan, const DeviceGemmProblem& problem,
+void run_gemm(const Queue& queue, const TilePlan& plan, const DeviceGemmProblem& problem,
               const TokenSource& x, const OutputSink& y, const DeviceScalars& scalars,
               const GemmScratch& scratch) {
     if (problem.tokens == 0 || problem.outputs() == 0) return;
@@ -253,9 +243,8 @@ void run_gemm(const Queue& queue, const GemmPlan& plan, const DeviceGemmProblem&
         f.epilogue = epilogue;
         return finish(queue, f);
     }
-    const TilePlan tiles = choose_tile_plan(queue.device(), tile_problem(problem), plan.algo);
-    if (tiles.kernel.name == nullptr) return run_simt(queue, problem, x, epilogue);
-    run_tiles(queue, tiles, problem, x, epilogue, scratch);
+    if (plan.kernel.name == nullptr) return run_simt(queue, problem, x, epilogue);
+    run_tiles(queue, plan, problem, x, epilogue, scratch);
 }
 
 }  // namespace fp6llm::cuda

@@ -56,8 +56,10 @@ struct TilePlan {
     bool are_shared;  ///< whether some tile is split between blocks
     int64_t packed_ld, raw_ld;
     size_t packed_bytes;  ///< worst case: activations that cannot be copied as they are
-    size_t raw_bytes, partial_bytes, lock_bytes;
+    size_t raw_bytes, partial_bytes;
+    size_t lock_bytes;  ///< counters: zero before and after each kernel; no part of the workspace
 
+    /// The most that a call needs; see needed_workspace().
     size_t workspace_bytes() const noexcept { return packed_bytes + raw_bytes + partial_bytes; }
     int64_t tiles() const noexcept { return token_tiles * row_tiles; }
 };
