@@ -432,6 +432,21 @@ void lower_same(Reader& reader, Type type, size_t sources, Choose&& choose) {
         reader.fail("no such type");
 }
 
+/// The executor that `choose(T{})` names for a type that wide_type() let pass.
+template <typename Choose>
+Execute choose_wide(Type type, Choose&& choose) {
+    switch (type) {
+        case Type::kU16:
+            return choose(uint16_t{});
+        case Type::kS16:
+            return choose(int16_t{});
+        case Type::kU32:
+            return choose(uint32_t{});
+        default:
+            return choose(int32_t{});
+    }
+}
+
 template <uint16_t (*of_unsigned)(uint16_t, uint16_t), int16_t (*of_signed)(int16_t, int16_t)>
 void lower_packed(Reader& reader, Type half) {
     reader.require_arch(90, "packed 16-bit integer arithmetic");
@@ -505,20 +520,8 @@ void lower_mul(Reader& reader) {
     reader.require_operands(3);
     reader.destination(wide_type(reader, type));
     reader.sources({type, type});
-    switch (type) {
-        case Type::kU16:
-            op.execute = each<mul_wide<uint16_t>>;
-            break;
-        case Type::kS16:
-            op.execute = each<mul_wide<int16_t>>;
-            break;
-        case Type::kU32:
-            op.execute = each<mul_wide<uint32_t>>;
-            break;
-        default:
-            op.execute = each<mul_wide<int32_t>>;
-            break;
-    }
+    op.execute =
+        choose_wide(type, [](auto zero) -> Execute { return each<mul_wide<decltype(zero)>>; });
 }
 
 void lower_mad(Reader& reader, bool carry_in) {
@@ -545,20 +548,8 @@ void lower_mad(Reader& reader, bool carry_in) {
     const Type wide = wide_type(reader, type);
     reader.destination(wide);
     reader.sources({type, type, wide});
-    switch (type) {
-        case Type::kU16:
-            op.execute = each<mad_wide<uint16_t>>;
-            break;
-        case Type::kS16:
-            op.execute = each<mad_wide<int16_t>>;
-            break;
-        case Type::kU32:
-            op.execute = each<mad_wide<uint32_t>>;
-            break;
-        default:
-            op.execute = each<mad_wide<int32_t>>;
-            break;
-    }
+    op.execute =
+        choose_wide(type, [](auto zero) -> Execute { return each<mad_wide<decltype(zero)>>; });
 }
 
 void lower_mul24(Reader& reader, bool mad) {

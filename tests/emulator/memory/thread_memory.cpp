@@ -78,6 +78,37 @@ void copy_bytes(uint8_t* to, const uint8_t* from, int bytes) noexcept {
     }
 }
 
+/// Loads of lanes that read `from` on, one behind the other from lane `first` on or, if `same`, all of
+/// them the same bytes.
+void copy_out(const Access& access, bool same, int first, const uint8_t* from, uint8_t* out,
+              int stride) {
+    if (same) {
+        for_lanes(access.lanes,
+                  [&](int lane) { copy_bytes(out + lane * stride, from, access.bytes); });
+    } else if (stride == access.bytes) {
+        std::memcpy(out + first * stride, from,
+                    static_cast<size_t>(access.bytes) *
+                        static_cast<size_t>(__builtin_popcount(access.lanes)));
+    } else {
+        for_lanes(access.lanes, [&](int lane) {
+            copy_bytes(out + lane * stride, from + access.bytes * (lane - first), access.bytes);
+        });
+    }
+}
+
+/// Stores of lanes that write `to` on, one behind the other from lane `first` on.
+void copy_in(const Access& access, int first, const uint8_t* in, int stride, uint8_t* to) {
+    if (stride == access.bytes) {
+        std::memcpy(to, in + first * stride,
+                    static_cast<size_t>(access.bytes) *
+                        static_cast<size_t>(__builtin_popcount(access.lanes)));
+        return;
+    }
+    for_lanes(access.lanes, [&](int lane) {
+        copy_bytes(to + access.bytes * (lane - first), in + lane * stride, access.bytes);
+    });
+}
+
 /// Wavefronts of a shared access: lanes go in phases of 128 bytes (32, 16 or 8 lanes); within one,
 /// each bank serves one unit a wavefront, and lanes of the same unit share it.
 uint32_t wavefronts(const uint64_t* addresses, LaneMask lanes, int bytes, uint32_t* ideal) {
@@ -566,17 +597,7 @@ LaneMask ThreadMemory::load_global(Warp& warp, const Access& access, uint8_t* ou
                 }
             }
             const auto* from = reinterpret_cast<const uint8_t*>(start);
-            if (pattern == Pattern::kSame) {
-                for_lanes(access.lanes,
-                          [&](int lane) { copy_bytes(out + lane * stride, from, access.bytes); });
-            } else if (stride == access.bytes) {
-                std::memcpy(out + first * stride, from, span);
-            } else {
-                for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(out + lane * stride,
-                               from + bytes * static_cast<uint64_t>(lane - first), access.bytes);
-                });
-            }
+            copy_out(access, pattern == Pattern::kSame, first, from, out, stride);
             if (access.order != Order::kWeak)
                 strong_effects(warp, access, true, false, false,
                                pattern == Pattern::kSame ? 1u << first : access.lanes);
@@ -678,17 +699,7 @@ LaneMask ThreadMemory::load_shared(Warp& warp, const Access& access, uint8_t* ou
                 }
             }
             const uint8_t* from = block.shared + offset;
-            if (pattern == Pattern::kSame) {
-                for_lanes(access.lanes,
-                          [&](int lane) { copy_bytes(out + lane * stride, from, access.bytes); });
-            } else if (stride == access.bytes) {
-                std::memcpy(out + first * stride, from, span);
-            } else {
-                for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(out + lane * stride,
-                               from + bytes * static_cast<uint32_t>(lane - first), access.bytes);
-                });
-            }
+            copy_out(access, pattern == Pattern::kSame, first, from, out, stride);
             if (access.order != Order::kWeak)
                 strong_effects(warp, access, true, false, false,
                                pattern == Pattern::kSame ? 1u << first : access.lanes);
@@ -812,15 +823,7 @@ void ThreadMemory::store_global(Warp& warp, const Access& access, const uint8_t*
                                           first, static_cast<uint32_t>(bytes), double_writes);
                 if (conflict) report(warp, op, access.lanes, conflict, true, false);
             }
-            auto* to = reinterpret_cast<uint8_t*>(start);
-            if (stride == access.bytes) {
-                std::memcpy(to, in + first * stride, span);
-            } else {
-                for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(to + bytes * static_cast<uint64_t>(lane - first), in + lane * stride,
-                               access.bytes);
-                });
-            }
+            copy_in(access, first, in, stride, reinterpret_cast<uint8_t*>(start));
             if (access.order != Order::kWeak)
                 strong_effects(warp, access, false, true, false, access.lanes);
             return;
@@ -893,15 +896,7 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
                     {first, static_cast<int>(log2_floor(bytes >> shadow.granule_shift()))});
                 if (conflict) report(warp, op, access.lanes, conflict, true, true);
             }
-            uint8_t* to = block.shared + offset;
-            if (stride == access.bytes) {
-                std::memcpy(to, in + first * stride, span);
-            } else {
-                for_lanes(access.lanes, [&](int lane) {
-                    copy_bytes(to + bytes * static_cast<uint32_t>(lane - first), in + lane * stride,
-                               access.bytes);
-                });
-            }
+            copy_in(access, first, in, stride, block.shared + offset);
             if (access.order != Order::kWeak)
                 strong_effects(warp, access, false, true, false, access.lanes);
             return;
@@ -1251,14 +1246,7 @@ void ThreadMemory::land_store(Warp& warp, const Access& access, const uint8_t* i
         if (checks_)
             span_of(block, offset - kSharedFirst, span,
                     {first, static_cast<int>(log2_floor(bytes >> block.shadow->granule_shift()))});
-        if (stride == access.bytes) {
-            std::memcpy(block.shared + offset, in + first * stride, span);
-        } else {
-            for_lanes(access.lanes, [&](int lane) {
-                copy_bytes(block.shared + offset + bytes * static_cast<uint32_t>(lane - first),
-                           in + lane * stride, access.bytes);
-            });
-        }
+        copy_in(access, first, in, stride, block.shared + offset);
     } else {
         for_lanes(access.lanes, [&](int lane) {
             const uint64_t address = access.addresses[lane];
