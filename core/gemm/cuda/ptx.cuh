@@ -27,9 +27,9 @@ __device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global,
         : "memory");
 }
 
-/// The same for weights, which are read once: first out of L2 when space is needed.
-__device__ __forceinline__ void cp_async_16_streamed(uint32_t shared, const void* global,
-                                                     bool exists, uint64_t policy) {
+/// The same with a policy of L2, for weights.
+__device__ __forceinline__ void cp_async_16_by_policy(uint32_t shared, const void* global,
+                                                      bool exists, uint64_t policy) {
     asm volatile(
         "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
         "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, absent, %3;\n}\n" ::"r"(shared),
@@ -37,10 +37,12 @@ __device__ __forceinline__ void cp_async_16_streamed(uint32_t shared, const void
         : "memory");
 }
 
-__device__ __forceinline__ uint64_t evict_first_policy() {
-    uint64_t policy;
-    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
-    return policy;
+/// What L2 is to do with bytes: what is read once is the first to go when space is needed.
+__device__ __forceinline__ uint64_t cache_policy(bool is_read_once) {
+    uint64_t first, normal;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(first));
+    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;\n" : "=l"(normal));
+    return is_read_once ? first : normal;
 }
 
 __device__ __forceinline__ void cp_async_commit() {

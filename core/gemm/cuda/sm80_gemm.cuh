@@ -62,7 +62,7 @@ class Sm80Gemm {
         : p(params),
           shared(shared),
           shared_base(shared_address(shared)),
-          policy(evict_first_policy()) {
+          policy(cache_policy(params.token_tiles == 1)) {
         const int warp = threadIdx.x / 32;
         lane = threadIdx.x % 32;
         row_warp = warp % 4;
@@ -196,9 +196,9 @@ class Sm80Gemm {
             // Consecutive row blocks' units of one slab are k_units apart.
             const int64_t skipped =
                 is_second ? static_cast<int64_t>(p.k_units - 1) * kUnitBytes : 0;
-            cp_async_16_streamed(to + i * C::kThreads * 16,
-                                 weights_from + i * C::kThreads * 16 + skipped,
-                                 !is_second || has_second, policy);
+            cp_async_16_by_policy(to + i * C::kThreads * 16,
+                                  weights_from + i * C::kThreads * 16 + skipped,
+                                  !is_second || has_second, policy);
         }
         weights_from += kUnitBytes;
 

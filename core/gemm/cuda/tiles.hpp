@@ -3,9 +3,10 @@
 //
 // Chosen by shared memory and registers: n8 to n32 leave room for two or three blocks on an sm_80
 // multiprocessor, n8 and n16 for two on an sm_86, sm_89 or sm_120 one (100 KB), which keeps more than
-// 32 KB of weights under way; from n64 on a warp has 32 rows or
-// 64 tokens, so that ldmatrix keeps up with mma. `min_blocks` is a promise to the compiler: so many
-// blocks fit into the registers of a multiprocessor.
+// 32 KB of weights under way; from n64 on a warp has 32 rows or 64 tokens, so that ldmatrix keeps up
+// with mma. In n256 it only just does, with 16 rows a warp (32 rows of 128 tokens spill): the plan
+// takes n128 in its place until a GPU says otherwise. `min_blocks` is a promise to the compiler: so
+// many blocks fit into the registers of a multiprocessor.
 #pragma once
 
 #include "core/gemm/cuda/params.hpp"
