@@ -87,7 +87,8 @@ double per_sixteen(const CountedCase& c, uint64_t warp_instructions) {
 
 }  // namespace
 
-std::vector<CountedCase> count_cases(Gpu& gpu, const GpuOptions& options) {
+void count_cases(Gpu& gpu, const GpuOptions& options,
+                 const std::function<void(const std::vector<CountedCase>&)>& report) {
     if (!gpu.is_emulated()) throw std::runtime_error(gpu.name() + " does not count");
     fp6llmHandleConfig_t config = FP6LLM_HANDLE_CONFIG_INIT;
     config.backend = FP6LLM_BACKEND_CUDA;
@@ -112,13 +113,12 @@ std::vector<CountedCase> count_cases(Gpu& gpu, const GpuOptions& options) {
                     c.packed_bytes = static_cast<uint64_t>(
                         (shape.rows + kUnitRows - 1) / kUnitRows *
                         ((shape.cols + kUnitCols - 1) / kUnitCols) * kUnitBytes);
-                    print_counted(c);
                     cases.push_back(std::move(c));
+                    report(cases);
                 }
             }
         }
     }
-    return cases;
 }
 
 void print_counted_header() {

@@ -1,6 +1,7 @@
 // What multiplications do, counted by the emulated GPU: bytes, bank conflicts, instructions. No times.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -26,11 +27,13 @@ struct CountedCase {
     std::map<std::string, uint64_t> instructions;  ///< warp-level, of PTX, by kind
 };
 
-/// Counts each of the options' cases. With `slices` n > 1, what is emulated is the n-th part of the
+/// Counts each of the options' cases, and hands all so far to `report` after each, since a run takes long.
+/// With `slices` n > 1, what is emulated is the n-th part of the
 /// rows on a GPU with the n-th part of the multiprocessors, and all counts are n times its: blocks of
 /// the whole take the same units as n times the slice's. Throws std::runtime_error where rows do not
 /// divide so, or if the GPU does not count.
-std::vector<CountedCase> count_cases(Gpu& gpu, const GpuOptions& options);
+void count_cases(Gpu& gpu, const GpuOptions& options,
+                 const std::function<void(const std::vector<CountedCase>&)>& report);
 
 void print_counted_header();
 void print_counted(const CountedCase& c);

@@ -33,8 +33,10 @@ int count(Gpu& gpu, const GpuOptions& options) {
         std::printf("%d times what 1/%d of the rows make of 1/%d of the multiprocessors\n",
                     options.slices, options.slices, options.slices);
     print_counted_header();
-    const std::vector<CountedCase> cases = count_cases(gpu, options);
-    write(options.json, counters_json(machine, gpu, options, cases));
+    count_cases(gpu, options, [&](const std::vector<CountedCase>& cases) {
+        print_counted(cases.back());
+        write(options.json, counters_json(machine, gpu, options, cases));
+    });
     return report_findings(gpu);
 }
 
