@@ -122,7 +122,8 @@ function(fp6llm_add_cuda_sources name)
     set(embedding ${CMAKE_CURRENT_BINARY_DIR}/${FATBIN_NAME}.fatbin.cpp)
     if(gencode)
       add_custom_command(OUTPUT ${FATBIN_PATH}
-        COMMAND ${_fp6llm_nvcc_command} -c --no-compress -lineinfo -std=c++17 -fmad=false
+        COMMAND ${_fp6llm_nvcc_command} -c --no-compress $<$<BOOL:${FP6LLM_CUDA_LINE_INFO}>:-lineinfo>
+          -std=c++17 -fmad=false
           $<$<BOOL:${FP6LLM_WERROR}>:-Werror=all-warnings> ${gencode} ${arg_OPTIONS}
           ${FP6LLM_NVCC_FLAGS} -I ${PROJECT_SOURCE_DIR}
           -MD -MF ${FATBIN_PATH}.d -MT ${FATBIN_PATH} -o ${FATBIN_PATH} ${source}
