@@ -1,0 +1,107 @@
+"""Generates the low levels of the bindings from fp6llm.i with SWIG. script/generate-bindings calls it for
+what is committed, CMake for Python's C wrapper.
+
+usage: generate.py committed OUT   the committed files, under the folder OUT as under the root
+       generate.py python OUT      _capi.py and native_wrap.c, the sources of fp6llm._capi, into OUT
+Options: --swig PROGRAM, else the environment variable FP6LLM_SWIG, else the first swig on PATH.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import header_copy
+import python_sources
+import tree
+
+VERSION = "4.5.1"  # as in script/requirements-bindings.txt; another writes other code
+FOLDER = Path(__file__).resolve().parent
+HEADER = FOLDER.parent.parent / "capi/include/fp6llm/fp6llm.h"
+
+
+class Swig:
+    """Runs one version of SWIG over fp6llm.i in a scratch folder."""
+
+    def __init__(self, program, scratch):
+        self.program = program
+        self.scratch = Path(scratch)
+        found = self._run("-version")
+        if f"SWIG Version {VERSION}\n" not in found:
+            raise SystemExit(f"{program} is not SWIG {VERSION}; script/bootstrap bindings installs it")
+        copy = self.scratch / "include/fp6llm/fp6llm.h"
+        copy.parent.mkdir(parents=True)
+        copy.write_text(header_copy.for_swig(HEADER.read_text(encoding="utf-8")), encoding="utf-8")
+
+    def _run(self, *arguments):
+        done = subprocess.run(
+            [self.program, *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0 or done.stderr.strip():
+            raise SystemExit(f"swig {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def generate(self, language, *options):
+        """Runs it for one language; the folder with what it wrote."""
+        out = self.scratch / language
+        out.mkdir()
+        self._run("-Wall", *options, f"-I{self.scratch}/include", "-outdir", str(out),
+                  "-o", str(out / "wrap.c"), "fp6llm.i")  # fmt: skip
+        return out
+
+    def tree(self):
+        """The parse tree: of the declarations as they stand, with their comments."""
+        xml = self.scratch / "tree.xml"
+        self.generate("tree", "-python", "-doxygen", "-DFP6LLM_TREE", "-xmlout", str(xml))
+        return tree.read(xml)
+
+
+def python(swig, out):
+    """The sources of the extension module, for a build."""
+    _check_gil(swig.tree())
+    made = swig.generate("python", "-python", "-doxygen", "-interface", "_native")
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made / "capi.py", out / "_capi.py")
+    shutil.copyfile(made / "wrap.c", out / "native_wrap.c")
+
+
+def _check_gil(parsed):
+    """Every function that can fail releases the GIL; python.i says why."""
+    text = (FOLDER / "python.i").read_text(encoding="utf-8")
+    for function in parsed.functions:
+        fails = function.returns == "fp6llmStatus_t" and not function.name.endswith("Init")
+        if fails != (f"RELEASES_GIL({function.name})" in text):
+            raise SystemExit(f"python.i: RELEASES_GIL({function.name}) {'missing' if fails else 'is wrong'}")
+
+
+def committed(swig, out):
+    """The files under version control, as {path below the root: text}."""
+    parsed = swig.tree()
+    package = "bindings/python/src/fp6llm"
+    files = {
+        f"{package}/_enums.py": python_sources.enums(parsed),
+        f"{package}/_capi.pyi": python_sources.stub(parsed),
+    }
+    for path, text in files.items():
+        target = out / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        print(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("what", choices=("committed", "python"))
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--swig", default=os.environ.get("FP6LLM_SWIG") or shutil.which("swig"))
+    arguments = parser.parse_args()
+    if not arguments.swig:
+        raise SystemExit("no swig found; script/bootstrap bindings installs it")
+    with tempfile.TemporaryDirectory() as scratch:
+        globals()[arguments.what](Swig(arguments.swig, scratch), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
