@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import go_sources
 import header_copy
 import python_sources
 import tree
@@ -26,7 +27,7 @@ class Swig:
     """Runs one version of SWIG over fp6llm.i in a scratch folder."""
 
     def __init__(self, program, scratch):
-        self.program = program
+        self.program = str(Path(program).absolute())  # it runs in another folder
         self.scratch = Path(scratch)
         found = self._run("-version")
         if f"SWIG Version {VERSION}\n" not in found:
@@ -80,9 +81,14 @@ def committed(swig, out):
     """The files under version control, as {path below the root: text}."""
     parsed = swig.tree()
     package = "bindings/python/src/fp6llm"
+    go_package = "bindings/go/internal/capi"
+    go = swig.generate("go", "-go", "-cgo", "-intgosize", "64")
     files = {
         f"{package}/_enums.py": python_sources.enums(parsed),
         f"{package}/_capi.pyi": python_sources.stub(parsed),
+        f"{go_package}/types.go": go_sources.types(parsed),
+        f"{go_package}/capi.go": go_sources.calls((go / "capi.go").read_text(), parsed),
+        f"{go_package}/capi_wrap.c": (go / "wrap.c").read_text(),
     }
     for path, text in files.items():
         target = out / path

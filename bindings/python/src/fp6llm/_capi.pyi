@@ -71,8 +71,7 @@ FP6LLM_ALGO_DEFAULT: Final = -1
 FP6LLM_SCALE_TYPE_DEFAULT: Final = -1
 
 class fp6llmHandle_t:
-    """One thread of work at a time: backend, stream, workspace, thread pool, last error. Owns
-    nothing.
+    """One thread of work at a time: backend, stream, workspace, thread pool, last error. Owns nothing.
     """
 
 class fp6llmWeight_t:
@@ -199,32 +198,25 @@ def fp6llmGetBuildInfo() -> str:
     """JSON: version, compilers, ISAs and CUDA architectures built in, build options.
     @retval FP6LLM_STATUS_ALLOC_FAILED  out of memory
     These copy NUL-terminated UTF-8 into the caller's buffer.
-    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut,
-    always
+    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut, always
                    NUL-terminated when size > 0.
     @param size    bytes in buffer
     @param needed  receives the bytes the whole text takes with its NUL; may be NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is
-    misaligned;
-                                         recorded for the thread only, so that a handle's text
-    stays
+    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is misaligned;
+                                         recorded for the thread only, so that a handle's text stays
                                          readable
     """
     ...
 
 def fp6llmGetLastErrorString() -> str:
-    """Detail of the last call that failed on this thread; "" if none has. Successful calls leave
-    it.
+    """Detail of the last call that failed on this thread; "" if none has. Successful calls leave it.
     These copy NUL-terminated UTF-8 into the caller's buffer.
-    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut,
-    always
+    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut, always
                    NUL-terminated when size > 0.
     @param size    bytes in buffer
     @param needed  receives the bytes the whole text takes with its NUL; may be NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is
-    misaligned;
-                                         recorded for the thread only, so that a handle's text
-    stays
+    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is misaligned;
+                                         recorded for the thread only, so that a handle's text stays
                                          readable
     """
     ...
@@ -233,15 +225,12 @@ def fp6llmGetErrorString(handle: fp6llmHandle_t | None) -> str:
     """Detail of the last call that failed with this handle, on whichever thread; "" if none has.
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     These copy NUL-terminated UTF-8 into the caller's buffer.
-    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut,
-    always
+    @param buffer  `size` bytes; may be NULL when size is 0. Text that does not fit is cut, always
                    NUL-terminated when size > 0.
     @param size    bytes in buffer
     @param needed  receives the bytes the whole text takes with its NUL; may be NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is
-    misaligned;
-                                         recorded for the thread only, so that a handle's text
-    stays
+    @retval FP6LLM_STATUS_INVALID_VALUE  buffer is NULL and size is not 0, or needed is misaligned;
+                                         recorded for the thread only, so that a handle's text stays
                                          readable
     """
     ...
@@ -256,23 +245,20 @@ def fp6llmGetDeviceCount(backend: int) -> int:
     ...
 
 def fp6llmGetDeviceInfo(backend: int, ordinal: int) -> fp6llmDeviceInfo_t:
-    """Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the
-    best
+    """Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
     that the processor has, or a lower one that the environment variable FP6LLM_CPU_ISA names
     (portable, avx2, avx512, avx512bf16; read once per process).
     @param backend  CPU or CUDA
     @param ordinal  0 <= ordinal < count
     @param info     structSize set; receives the description
-    @retval FP6LLM_STATUS_INVALID_VALUE  info is NULL or its structSize wrong, backend is
-    unknown or
+    @retval FP6LLM_STATUS_INVALID_VALUE  info is NULL or its structSize wrong, backend is unknown or
                                          AUTO, ordinal is out of range
     @retval FP6LLM_STATUS_ALLOC_FAILED   out of memory
     """
     ...
 
 def fp6llmSetLogger(callback: Callable[[int, str], object] | None) -> None:
-    """Installs the process-wide log receiver; without one nothing is logged and nothing is
-    printed.
+    """Installs the process-wide log receiver; without one nothing is logged and nothing is printed.
     @param callback  NULL removes the receiver
     @param user      passed on to the callback
     @retval FP6LLM_STATUS_ALLOC_FAILED  out of memory; the receiver stays
@@ -292,10 +278,8 @@ def fp6llmCreateWithConfig(config: fp6llmHandleConfig_t | None) -> fp6llmHandle_
     @param handle  receives the handle
     @param config  backend, device, threads
     @retval FP6LLM_STATUS_INVALID_VALUE  a pointer is NULL, a field out of range, no such device
-    @retval FP6LLM_STATUS_NOT_SUPPORTED  CUDA was asked for by name and is not there: never a
-    silent
-                                         fallback. The detail text says why: no driver, one too
-    old,
+    @retval FP6LLM_STATUS_NOT_SUPPORTED  CUDA was asked for by name and is not there: never a silent
+                                         fallback. The detail text says why: no driver, one too old,
                                          no device, a build without CUDA
     @retval FP6LLM_STATUS_ARCH_MISMATCH  CUDA was asked for by name and the device is older than
                                          compute capability 8.0
@@ -310,8 +294,7 @@ def fp6llmDestroy(handle: fp6llmHandle_t | None) -> None:
     ...
 
 def fp6llmSetStream(handle: fp6llmHandle_t | None, stream: int | None) -> None:
-    """Sets the stream that later calls enqueue on; NULL is the (legacy) default stream. The CPU
-    backend
+    """Sets the stream that later calls enqueue on; NULL is the (legacy) default stream. The CPU backend
     works synchronously and only stores it.
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     """
@@ -325,20 +308,15 @@ def fp6llmGetStream(handle: fp6llmHandle_t | None) -> int | None:
     ...
 
 def fp6llmSetWorkspace(handle: fp6llmHandle_t | None, workspace: int | None, size: int) -> None:
-    """Lends the handle memory for its multiplications, which then allocate nothing (on CUDA: but
-    for
-    64 KiB of locks, once per stream). Without it the handle keeps scratch of its own that grows
-    to
-    the largest call seen; on a CUDA handle, one per stream, kept until the handle is destroyed,
-    so
+    """Lends the handle memory for its multiplications, which then allocate nothing (on CUDA: but for
+    64 KiB of locks, once per stream). Without it the handle keeps scratch of its own that grows to
+    the largest call seen; on a CUDA handle, one per stream, kept until the handle is destroyed, so
     that captured graphs stay valid as long.
-    @param workspace  host or device memory, as the backend has it, aligned to 64 bytes, the
-    caller's
+    @param workspace  host or device memory, as the backend has it, aligned to 64 bytes, the caller's
                       until replaced; NULL with size 0 returns to the handle's own scratch
     @param size       bytes; fp6llmGemmGetWorkspaceSize() tells how many a call needs
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    NULL with a size, a size of 0 with a pointer,
-    misaligned,
+    @retval FP6LLM_STATUS_INVALID_VALUE    NULL with a size, a size of 0 with a pointer, misaligned,
                                            host memory on a CUDA handle
     """
     ...
@@ -366,8 +344,7 @@ def fp6llmGetBackend(handle: fp6llmHandle_t | None) -> int:
     ...
 
 def fp6llmSetNumThreads(handle: fp6llmHandle_t | None, threads: int) -> None:
-    """Threads the CPU work of this handle uses, the caller's included. Results do not depend on
-    it.
+    """Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
     @param threads  1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     @retval FP6LLM_STATUS_INVALID_VALUE    threads is out of range
@@ -390,8 +367,7 @@ def fp6llmSetParallelFor(
     @param parallelFor  NULL returns to the library's pool
     @param user         passed on to it
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @note A parallelFor that leaves an index out, or throws a C++ exception, makes the call that
-    used
+    @note A parallelFor that leaves an index out, or throws a C++ exception, makes the call that used
           it answer FP6LLM_STATUS_EXECUTION_FAILED.
     """
     ...
@@ -403,18 +379,14 @@ def fp6llmQuantGetSizes(
 ) -> tuple[int, int]:
     """Bytes of the plain codes and scales of a [rows, cols] matrix.
 
-    The **plain format** is the only one to store or exchange. Codes: row-major, each row an
-    LSB-first
-    bit stream padded to a byte, so `rows * ceil(cols * bits / 8)` bytes. Scales: [rows] for
-    ROW, else
-    row-major [rows, ceil(cols / groupSize)], of the config's scale type; none where there are
-    no
+    The **plain format** is the only one to store or exchange. Codes: row-major, each row an LSB-first
+    bit stream padded to a byte, so `rows * ceil(cols * bits / 8)` bytes. Scales: [rows] for ROW, else
+    row-major [rows, ceil(cols / groupSize)], of the config's scale type; none where there are no
     columns. With MX scales these are the tensors of an AMD Quark MXFP6 checkpoint.
     @param config      format and scale mode; AUTO counts as 6 bits
     @param codeBytes   receives the bytes of the codes; may be NULL
     @param scaleBytes  receives the bytes of the scales; may be NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE  config is NULL or a field of it invalid, rows or cols
-    is
+    @retval FP6LLM_STATUS_INVALID_VALUE  config is NULL or a field of it invalid, rows or cols is
                                          negative, or the sizes overflow
     """
     ...
@@ -433,10 +405,8 @@ def fp6llmQuantize(
 ) -> None:
     """Quantizes W by rounding to nearest (ZeroQuant(4+2) section 4; OCP MX 1.0 section 6.3).
 
-    Row and group scales are amax / largest value of the format in fp32 (1 where amax is 0),
-    then
-    rounded to the scale type; code = round(float(w) / scale) with an IEEE division, saturating.
-    A
+    Row and group scales are amax / largest value of the format in fp32 (1 where amax is 0), then
+    rounded to the scale type; code = round(float(w) / scale) with an IEEE division, saturating. A
     matrix may be quantized in blocks of rows, with the same result unless the format is AUTO.
     Bitwise the same for any thread count.
     @param rows, cols  output and input channels
@@ -447,8 +417,7 @@ def fp6llmQuantize(
     @param scales  receives the scales
     @param stats   may be NULL, which is faster; else structSize set
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, a size, ldw or config
-    field
+    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, a size, ldw or config field
                                            out of range, or NaN/Inf in W with NONFINITE_ERROR
     @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory
     @retval FP6LLM_STATUS_NOT_SUPPORTED    CUDA backend of this build
@@ -470,10 +439,8 @@ def fp6llmDequantize(
     nearest even, to Wtype.
     @param config  format, scaleMode, groupSize and scaleType count; AUTO is invalid
     @param codes, scales  plain, host or device
-    @param W       receives row-major [rows, cols]; elements between cols and ldw stay as they
-    are
-    @retval FP6LLM_STATUS_NOT_INITIALIZED, FP6LLM_STATUS_INVALID_VALUE,
-    FP6LLM_STATUS_NOT_SUPPORTED
+    @param W       receives row-major [rows, cols]; elements between cols and ldw stay as they are
+    @retval FP6LLM_STATUS_NOT_INITIALIZED, FP6LLM_STATUS_INVALID_VALUE, FP6LLM_STATUS_NOT_SUPPORTED
             as for fp6llmQuantize()
     """
     ...
@@ -508,8 +475,7 @@ def fp6llmWeightCreateFromCodes(
     @param codes, scales  plain, fp6llmQuantGetSizes() bytes, host or device
     @param weight  receives the weight
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, a size or field out of
-    range
+    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, a size or field out of range
     @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory
     @retval FP6LLM_STATUS_NOT_SUPPORTED    CUDA backend of this build
     """
@@ -524,11 +490,9 @@ def fp6llmWeightCreateFromPacked(
     packed: int | None,
     scales: int | None,
 ) -> fp6llmWeight_t:
-    """Prepacks a buffer in a published layout: the original fp6_llm's, as its released packer
-    writes it
+    """Prepacks a buffer in a published layout: the original fp6_llm's, as its released packer writes it
     (FP6-LLM, arXiv 2401.14112), or the two planes of ZeroQuant(4+2) (arXiv 2312.08583).
-    @param layout  TC_FPX: E3M2, E2M3 (2+4 planes) and E2M2, E3M1 (1+4), rows and cols multiples
-    of
+    @param layout  TC_FPX: E3M2, E2M3 (2+4 planes) and E2M2, E3M1 (1+4), rows and cols multiples of
                    64. SPLIT_4_2: E3M2 and E2M3, any shape.
     @param packed  the buffer, fp6llmPackedGetSizes() bytes, host or device
     @param scales  as config says; the original fp6_llm has R_16F row scales
@@ -543,11 +507,9 @@ def fp6llmWeightExportCodes(
     codes: int | None,
     scales: int | None,
 ) -> None:
-    """Gives back the plain codes and scales the weight was made from, bit for bit (padding bits of
-    a
+    """Gives back the plain codes and scales the weight was made from, bit for bit (padding bits of a
     row's last byte as zero).
-    @param codes, scales  receive fp6llmWeightInfo_t's codeBytes and scaleBytes, host or device;
-    either
+    @param codes, scales  receive fp6llmWeightInfo_t's codeBytes and scaleBytes, host or device; either
                           may be NULL
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     @retval FP6LLM_STATUS_INVALID_VALUE    weight is NULL, or of another backend, device or CUDA
@@ -564,8 +526,7 @@ def fp6llmWeightExportPacked(
     scales: int | None,
 ) -> None:
     """Gives the weight in a published layout.
-    @param packed, scales  receive fp6llmPackedGetSizes() bytes, host or device; either may be
-    NULL
+    @param packed, scales  receive fp6llmPackedGetSizes() bytes, host or device; either may be NULL
     @retval FP6LLM_STATUS_NOT_SUPPORTED  a format or shape the layout cannot hold
     Other errors as for fp6llmWeightExportCodes().
     """
@@ -603,14 +564,12 @@ def fp6llmWeightGetBlobSize(
     rows: int,
     cols: int,
 ) -> int:
-    """Bytes of a prepacked blob, for weights in memory the caller owns (a framework's tensor, a
-    shared
+    """Bytes of a prepacked blob, for weights in memory the caller owns (a framework's tensor, a shared
     mapping). A blob belongs to one layout version and kind of processor: keep it in memory or a
     cache, and store plain codes.
     @param bytes  receives the size
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    bytes is NULL, or as for fp6llmQuantGetSizes(); AUTO
-    is
+    @retval FP6LLM_STATUS_INVALID_VALUE    bytes is NULL, or as for fp6llmQuantGetSizes(); AUTO is
                                            invalid
     """
     ...
@@ -627,8 +586,7 @@ def fp6llmWeightPackBlob(
 ) -> None:
     """Prepacks plain codes and scales into a blob.
     @param blob   receives the blob; aligned to ::FP6LLM_BLOB_ALIGNMENT
-    @param bytes  bytes available; >= fp6llmWeightGetBlobSize(), else
-    FP6LLM_STATUS_INVALID_VALUE
+    @param bytes  bytes available; >= fp6llmWeightGetBlobSize(), else FP6LLM_STATUS_INVALID_VALUE
     Errors as for fp6llmWeightCreateFromCodes().
     """
     ...
@@ -638,15 +596,13 @@ def fp6llmWeightCreateView(
     blob: int | None,
     bytes: int,
 ) -> fp6llmWeight_t:
-    """A weight over a blob, without a copy; cheap enough to make per call. The blob must outlive
-    it and
+    """A weight over a blob, without a copy; cheap enough to make per call. The blob must outlive it and
     not change meanwhile.
     @param blob    aligned to ::FP6LLM_BLOB_ALIGNMENT
     @param bytes   bytes readable
     @param weight  receives the weight
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    NULL, misaligned, too short, or not a sound blob: the
-    header
+    @retval FP6LLM_STATUS_INVALID_VALUE    NULL, misaligned, too short, or not a sound blob: the header
                                            is checked against its checksum and against `bytes`
     @retval FP6LLM_STATUS_NOT_SUPPORTED    a blob of another layout version
     @retval FP6LLM_STATUS_ARCH_MISMATCH    a blob of another backend
@@ -675,42 +631,31 @@ def fp6llmGemmEx(
 ) -> None:
     """C[m, n] = alpha * op(A)[m, k] * op(B)[k, n] + beta * C[m, n], all column-major as in cuBLAS.
 
-    A weight made from a row-major [OC, IC] matrix *is* a column-major [IC, OC] matrix, so a
-    linear
+    A weight made from a row-major [OC, IC] matrix *is* a column-major [IC, OC] matrix, so a linear
     layer Y = X W^T on row-major X [tokens, IC] and Y [tokens, OC] is
     @code
-    fp6llmGemmEx(handle, FP6LLM_OP_T, FP6LLM_OP_N, OC, tokens, IC, &alpha, W, X, FP6LLM_R_16F,
-    IC,
+    fp6llmGemmEx(handle, FP6LLM_OP_T, FP6LLM_OP_N, OC, tokens, IC, &alpha, W, X, FP6LLM_R_16F, IC,
                  &beta, Y, FP6LLM_R_16F, OC, FP6LLM_COMPUTE_32F, FP6LLM_ALGO_DEFAULT);
     @endcode
     which is what a serving engine already passes to cublasGemmEx, less A's type and lda.
-    @param transa  T: op(A) is [rows, cols] of the weight (m = rows, k = cols), the fast way. N:
-    its
-                   transpose (m = cols, k = rows), which decodes the weight anew for every 64
-    tokens.
-    @param transb  N: B is column-major [k, n], token j at B + j * ldb. T: B is column-major [n,
-    k].
+    @param transa  T: op(A) is [rows, cols] of the weight (m = rows, k = cols), the fast way. N: its
+                   transpose (m = cols, k = rows), which decodes the weight anew for every 64 tokens.
+    @param transb  N: B is column-major [k, n], token j at B + j * ldb. T: B is column-major [n, k].
     @param m, n, k  >= 0; m and k must be those of op(A). k == 0 gives beta * C.
-    @param alpha, beta  fp32, by pointer mode. beta == 0 never reads C; alpha == 0 never reads
-    B.
+    @param alpha, beta  fp32, by pointer mode. beta == 0 never reads C; alpha == 0 never reads B.
     @param B, Btype, ldb  R_16F, R_16BF or R_32F; ldb >= max(1, transb == N ? k : n)
     @param C, Ctype, ldc  R_32F, or B's own type; ldc >= max(1, m)
     @param computeType  see ::fp6llmComputeType_t
     @param algo    FP6LLM_ALGO_DEFAULT, or from fp6llmGemmGetHeuristic()
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
-    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, an unknown enum, m or k
-    not
-                                           the weight's, a leading dimension too small, sizes
-    that
+    @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, an unknown enum, m or k not
+                                           the weight's, a leading dimension too small, sizes that
                                            overflow, a weight of another backend, device or CUDA
                                            context, a lent workspace that is too small
-    @retval FP6LLM_STATUS_NOT_SUPPORTED    a combination of types or a compute type this backend
-    lacks
+    @retval FP6LLM_STATUS_NOT_SUPPORTED    a combination of types or a compute type this backend lacks
     @retval FP6LLM_STATUS_ALLOC_FAILED     out of memory; C is untouched
-    @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for threw or left a task out; a
-    launch
-                                           or earlier work on the GPU failed, or its context is
-    gone
+    @retval FP6LLM_STATUS_EXECUTION_FAILED the caller's parallel-for threw or left a task out; a launch
+                                           or earlier work on the GPU failed, or its context is gone
     """
     ...
 
@@ -727,8 +672,7 @@ def fp6llmGemmGetWorkspaceSize(
     computeType: int,
     algo: int,
 ) -> int:
-    """Bytes of workspace that the same call of fp6llmGemmEx() needs with the handle's thread
-    count.
+    """Bytes of workspace that the same call of fp6llmGemmEx() needs with the handle's thread count.
     @param bytes  receives the size
     Errors as for fp6llmGemmEx().
     """
@@ -799,17 +743,14 @@ def fp6llmGemmGroupedEx(
     computeType: int,
     algo: int,
 ) -> None:
-    """One multiplication per group, as a mixture of experts needs: the tokens sorted by expert lie
-    side
+    """One multiplication per group, as a mixture of experts needs: the tokens sorted by expert lie side
     by side in B and C, and group g multiplies columns offsets[g] .. offsets[g + 1] - 1 by A[g].
     @param groups   number of weights; >= 0; 0 leaves C as it is
     @param n        columns of B and C, an upper bound of offsets[groups]; columns at and beyond
                     offsets[groups] stay as they are
-    @param offsets  [groups + 1], ascending from 0; host memory on a CPU handle, device memory
-    on a
+    @param offsets  [groups + 1], ascending from 0; host memory on a CPU handle, device memory on a
                     CUDA handle (so that a router's output needs no copy back)
-    @param A        host array of `groups` weights, all of op(A) [m, k]; an entry may be NULL
-    where
+    @param A        host array of `groups` weights, all of op(A) [m, k]; an entry may be NULL where
                     its group has no columns
     @param transb   N only: token j at B + j * ldb
     Other arguments and errors as for fp6llmGemmEx().
