@@ -16,6 +16,7 @@ from pathlib import Path
 import go_sources
 import header_copy
 import python_sources
+import rust
 import tree
 
 VERSION = "4.5.1"  # as in script/requirements-bindings.txt; another writes other code
@@ -82,6 +83,7 @@ def committed(swig, out):
     parsed = swig.tree()
     package = "bindings/python/src/fp6llm"
     go_package = "bindings/go/internal/capi"
+    crate = "bindings/rust/fp6llm-sys"
     go = swig.generate("go", "-go", "-cgo", "-intgosize", "64")
     files = {
         f"{package}/_enums.py": python_sources.enums(parsed),
@@ -89,6 +91,9 @@ def committed(swig, out):
         f"{go_package}/types.go": go_sources.types(parsed),
         f"{go_package}/capi.go": go_sources.calls((go / "capi.go").read_text(), parsed),
         f"{go_package}/capi_wrap.c": (go / "wrap.c").read_text(),
+        f"{crate}/src/bindings.rs": rust.bindings(parsed),
+        f"{crate}/src/table.rs": rust.table(parsed),
+        f"{crate}/tests/fields/mod.rs": rust.fields(parsed),
     }
     for path, text in files.items():
         target = out / path
