@@ -1,15 +1,19 @@
 """Generates the low levels of the bindings from fp6llm.i with SWIG. script/generate-bindings calls it for
 what is committed, CMake for Python's C wrapper.
 
-usage: generate.py committed OUT   the committed files, under the folder OUT as under the root
-       generate.py python OUT      _capi.py and native_wrap.c, the sources of fp6llm._capi, into OUT
+usage: generate.py write           the committed files
+       generate.py check           shows how they differ from what is generated, and then fails
+       generate.py python --out D  _capi.py and native_wrap.c, the sources of fp6llm._capi, into folder D
 Options: --swig PROGRAM, else the environment variable FP6LLM_SWIG, else the first swig on PATH.
+Without its tools `check` answers 77, in CI 1.
 """
 
 import argparse
+import difflib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -21,7 +25,8 @@ import tree
 
 VERSION = "4.5.1"  # as in script/requirements-bindings.txt; another writes other code
 FOLDER = Path(__file__).resolve().parent
-HEADER = FOLDER.parent.parent / "capi/include/fp6llm/fp6llm.h"
+ROOT = FOLDER.parent.parent
+HEADER = ROOT / "capi/include/fp6llm/fp6llm.h"
 
 
 class Swig:
@@ -78,14 +83,14 @@ def _check_gil(parsed):
             raise SystemExit(f"python.i: RELEASES_GIL({function.name}) {'missing' if fails else 'is wrong'}")
 
 
-def committed(swig, out):
+def committed(swig):
     """The files under version control, as {path below the root: text}."""
     parsed = swig.tree()
     package = "bindings/python/src/fp6llm"
     go_package = "bindings/go/internal/capi"
     crate = "bindings/rust/fp6llm-sys"
     go = swig.generate("go", "-go", "-cgo", "-intgosize", "64")
-    files = {
+    return {
         f"{package}/_enums.py": python_sources.enums(parsed),
         f"{package}/_capi.pyi": python_sources.stub(parsed),
         f"{go_package}/types.go": go_sources.types(parsed),
@@ -95,23 +100,60 @@ def committed(swig, out):
         f"{crate}/src/table.rs": rust.table(parsed),
         f"{crate}/tests/fields/mod.rs": rust.fields(parsed),
     }
-    for path, text in files.items():
-        target = out / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-        print(path)
+
+
+def write(swig):
+    """Writes the committed files and says which of them changed."""
+    for path, text in committed(swig).items():
+        target = ROOT / path
+        same = target.exists() and target.read_text(encoding="utf-8") == text
+        print(f"{'as it was' if same else 'written':>9}  {path}")
+        if not same:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+
+
+def check(swig):
+    """Fails with a diff if a committed file is not what is generated."""
+    differing = 0
+    for path, text in committed(swig).items():
+        target = ROOT / path
+        found = target.read_text(encoding="utf-8") if target.exists() else ""
+        difference = list(
+            difflib.unified_diff(found.splitlines(True), text.splitlines(True), path, "generated")
+        )
+        print(f"{'differs' if difference else 'same':>9}  {path}")
+        sys.stdout.writelines(difference[:100])
+        differing += bool(difference)
+    if differing:
+        raise SystemExit(f"{differing} files differ: run script/generate-bindings and commit them")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("what", choices=("committed", "python"))
-    parser.add_argument("out", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("write", "check", "python"))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--swig", default=os.environ.get("FP6LLM_SWIG") or shutil.which("swig"))
     arguments = parser.parse_args()
-    if not arguments.swig:
-        raise SystemExit("no swig found; script/bootstrap bindings installs it")
+    tools = {
+        "SWIG (script/bootstrap bindings installs it)": arguments.swig,
+        "gofmt (of Go)": arguments.what == "python" or shutil.which("gofmt"),
+        "rustfmt (of Rust)": arguments.what == "python" or shutil.which("rustfmt"),
+    }
+    missing = [tool for tool, found in tools.items() if not found]
+    if missing:
+        print(f"not found: {', '.join(missing)}", file=sys.stderr)
+        sys.exit(77 if arguments.what == "check" and not os.environ.get("CI") else 1)
+    if arguments.what == "python" and arguments.out is None:
+        parser.error("python takes --out")
     with tempfile.TemporaryDirectory() as scratch:
-        globals()[arguments.what](Swig(arguments.swig, scratch), arguments.out)
+        swig = Swig(arguments.swig, scratch)
+        if arguments.what == "python":
+            python(swig, arguments.out)
+        else:
+            {"write": write, "check": check}[arguments.what](swig)
 
 
 if __name__ == "__main__":

@@ -240,7 +240,8 @@ WHOLE_TEXT(fp6llmGetErrorString, arg2, arg3, arg4)
 }
 %typemap(freearg) (fp6llmLogCallback_t callback, void* user) "Py_XDECREF((PyObject*)$2);"
 
-/* ---- Structs: a new one is what its INIT macro says -------------------------------------------- */
+/* ---- Structs: a new one is what its INIT macro says; a field that does not exist is refused ------ */
+%pythonnondynamic;
 %define INITIALIZED(type, init)
 %ignore init;
 %extend type {
