@@ -3,9 +3,3 @@
 if(NOT FP6LLM_ENABLE_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "FP6LLM_ENABLE_CUDA is '${FP6LLM_ENABLE_CUDA}'; it must be AUTO, ON or OFF")
 endif()
-foreach(language PYTHON GO RUST)
-  if(FP6LLM_BUILD_${language})
-    message(FATAL_ERROR
-      "FP6LLM_BUILD_${language}=ON: fp6llm ${PROJECT_VERSION} has no binding for it yet.")
-  endif()
-endforeach()

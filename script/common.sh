@@ -27,6 +27,8 @@ configure_and_build() {
     local werror=OFF
     [[ -z ${CI:-} || $preset == tsan ]] || werror=ON
     options+=("-DFP6LLM_WERROR=$werror")
+    # The Python binding is part of the build where script/bootstrap bindings put what it takes.
+    if [[ $preset == release && -x $venv/bin/swig ]]; then options+=(-DFP6LLM_BUILD_PYTHON=ON); fi
     say "build $preset"
     cmake --preset "$preset" "${options[@]}"
     cmake --build --preset "$preset" --parallel "$jobs" ${1:+--target "$@"}

@@ -58,8 +58,7 @@ elseif(CASE STREQUAL "dlopen")
     ${SOURCE}/tests/consumer/loaded.c -o ${WORK}/dlopen)
   run(${WORK}/dlopen ${libdir}/libfp6llm.so.0)
 elseif(CASE STREQUAL "refused_options")
-  foreach(option FP6LLM_NVCC=/no/nvcc FP6LLM_ENABLE_CUDA=maybe FP6LLM_CUDA_ARCHITECTURES=77
-      FP6LLM_BUILD_RUST=ON)
+  foreach(option FP6LLM_NVCC=/no/nvcc FP6LLM_ENABLE_CUDA=maybe FP6LLM_CUDA_ARCHITECTURES=77)
     execute_process(COMMAND ${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/${CASE}/${option}
         -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -D${option}
       RESULT_VARIABLE result OUTPUT_QUIET ERROR_VARIABLE message)

@@ -1,0 +1,3 @@
+module fp6llm
+
+go 1.24
