@@ -27,8 +27,8 @@ static void raise_status(fp6llmStatus_t status) {
     PyObject* text = PyUnicode_DecodeUTF8(detail, (Py_ssize_t)strlen(detail), "replace");
     if (detail != brief) free(detail);
     PyObject* module = text ? PyImport_ImportModule("fp6llm.errors") : NULL;
-    PyObject* error = module ? PyObject_CallMethod(module, "from_status", "iO", (int)status, text)
-                             : NULL;
+    PyObject* error =
+        module ? PyObject_CallMethod(module, "from_status", "iO", (int)status, text) : NULL;
     if (error != NULL) PyErr_SetObject((PyObject*)Py_TYPE(error), error);
     Py_XDECREF(error);
     Py_XDECREF(module);
@@ -106,8 +106,7 @@ static void call_log_receiver(void* user, int32_t level, const char* message) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyObject* text = PyUnicode_DecodeUTF8(message, (Py_ssize_t)strlen(message), "replace");
-    PyObject* result =
-        text ? PyObject_CallFunction((PyObject*)user, "iO", (int)level, text) : NULL;
+    PyObject* result = text ? PyObject_CallFunction((PyObject*)user, "iO", (int)level, text) : NULL;
     if (result == NULL) PyErr_WriteUnraisable((PyObject*)user);
     Py_XDECREF(result);
     Py_XDECREF(text);
