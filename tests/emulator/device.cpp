@@ -50,6 +50,7 @@ Options Options::from_environment() {
     Options options;
     options.arch = static_cast<int>(number_from("EMU_ARCH", 90));
     options.multiprocessors = static_cast<int>(number_from("EMU_SMS", 4));
+    options.devices = static_cast<int>(number_from("EMU_DEVICES", 1));
     options.seed = number_from("EMU_SEED", 1);
     options.checks = number_from("EMU_CHECKS", 1) != 0;
     options.random_schedule = number_from("EMU_RANDOM", 1) != 0;

@@ -24,6 +24,7 @@ struct Options {
     bool double_writes = false;  ///< report elements of global memory that a launch writes twice
     int host_threads = 0;        ///< 0: one per CPU
     uint64_t memory_bytes = uint64_t{8} << 30;
+    int devices = 1;          ///< of the driver, all alike
     std::string report_path;  ///< JSON, a line per launch
 
     static Options from_environment();

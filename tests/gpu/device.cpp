@@ -23,9 +23,10 @@ void check(int result, const char* call) {
 
 }  // namespace
 
-Handle make_handle(fp6llmBackend_t backend) {
+Handle make_handle(fp6llmBackend_t backend, int device) {
     fp6llmHandleConfig_t config = FP6LLM_HANDLE_CONFIG_INIT;
     config.backend = backend;
+    if (device >= 0) config.device = device;
     fp6llmHandle_t handle = nullptr;
     fp6llmCreateWithConfig(&handle, &config);
     return Handle(handle);
@@ -175,9 +176,9 @@ size_t Driver::free_bytes() const {
     return free;
 }
 
-OwnContext::OwnContext() {
+OwnContext::OwnContext(int device) {
     Driver::get();
-    call("cuCtxCreate_v2", &context_, 0u, 0);
+    call("cuCtxCreate_v2", &context_, 0u, device);
     void* popped = nullptr;
     call("cuCtxPopCurrent_v2", &popped);
 }

@@ -22,7 +22,7 @@ using Handle = std::unique_ptr<fp6llmContext, Destroy>;
 using Weight = std::unique_ptr<fp6llmWeight, Destroy>;
 
 /// A handle of a backend; NULL, and why in last_error(), if there is none.
-Handle make_handle(fp6llmBackend_t backend);
+Handle make_handle(fp6llmBackend_t backend, int device = -1);
 std::string last_error();
 
 /// The driver and device 0's primary context, which stays current on this thread.
@@ -76,10 +76,10 @@ class Driver {
     void (*clear_failures_)();
 };
 
-/// A context of device 0 beside its primary one.
+/// A context beside its device's primary one.
 class OwnContext {
   public:
-    OwnContext();
+    explicit OwnContext(int device = 0);
     ~OwnContext() { destroy(); }
     OwnContext(const OwnContext&) = delete;
     OwnContext& operator=(const OwnContext&) = delete;

@@ -189,6 +189,76 @@ TEST_F(GpuSides, HostMemoryOnACudaHandle) {
                 is_untouched(device.blob) && is_untouched(device.y));
 }
 
+class GpuDevices : public GpuSides {
+  protected:
+    void SetUp() override {
+        GpuSides::SetUp();
+        if (cuda() == nullptr || IsSkipped()) return;
+        int count = 0;
+        ASSERT_EQ(fp6llmGetDeviceCount(FP6LLM_BACKEND_CUDA, &count), 0);
+        if (count < 2) GTEST_SKIP() << "one device";
+    }
+};
+
+TEST_F(GpuDevices, EachHasItsHandlesAndWeights) {
+    const DeviceBytes x(activations(2)), y(kOutputs * 4);
+    const Weight weight = make_weight(cuda());
+    ASSERT_EQ(multiply(cuda(), weight, x.data(), y.data()), 0) << last_error();
+    Driver::get().synchronize();
+    const OwnContext context(1);
+    const Current current(context);
+    const Handle other = make_handle(FP6LLM_BACKEND_CUDA, 1);
+    ASSERT_NE(other, nullptr) << last_error();
+    const DeviceBytes other_x(activations(2)), other_y(kOutputs * 4);
+    const Weight other_weight = make_weight(other.get());
+    fp6llmWeightInfo_t info = FP6LLM_WEIGHT_INFO_INIT;
+    ASSERT_EQ(fp6llmWeightGetInfo(other_weight.get(), &info), 0);
+    EXPECT_EQ(info.device, 1);
+    ASSERT_EQ(multiply(other.get(), other_weight, other_x.data(), other_y.data()), 0)
+        << last_error();
+    Driver::get().synchronize();
+    EXPECT_EQ(other_y.read<float>(), y.read<float>());
+}
+
+TEST_F(GpuDevices, RefuseEachOthersWeights) {
+    const Weight weight = make_weight(cuda());
+    const OwnContext context(1);
+    const Current current(context);
+    const Handle other = make_handle(FP6LLM_BACKEND_CUDA, 1);
+    ASSERT_NE(other, nullptr) << last_error();
+    const DeviceBytes x(activations(2)), y(kOutputs * 4);
+    EXPECT_EQ(multiply(other.get(), weight, x.data(), y.data()), FP6LLM_STATUS_INVALID_VALUE);
+    EXPECT_NE(last_error().find("is on device 0, the handle on device 1"), std::string::npos)
+        << last_error();
+    EXPECT_EQ(fp6llmLinear(other.get(), kTokens, x.data(), FP6LLM_R_16F, kCols, weight.get(),
+                           nullptr, y.data(), FP6LLM_R_32F, kRows),
+              FP6LLM_STATUS_INVALID_VALUE);
+    EXPECT_NE(last_error().find("is on device 0, the handle on device 1"), std::string::npos)
+        << last_error();
+    EXPECT_TRUE(is_untouched(y));
+}
+
+TEST_F(GpuDevices, RefuseEachOthersMemory) {
+    const Weight weight = make_weight(cuda());
+    const DeviceSide device;
+    const OwnContext context(1);
+    size_t number = 0;
+    for (const Argument& argument : arguments(device.get(), weight)) {
+        std::unique_ptr<DeviceBytes> other;
+        {
+            const Current current(context);
+            other = std::make_unique<DeviceBytes>(argument.bytes);
+        }
+        expect_refused(argument, number, argument.call(cuda(), other->data()));
+        EXPECT_NE(last_error().find("is memory of device 1"), std::string::npos) << last_error();
+        EXPECT_TRUE(is_untouched(*other)) << argument.name << ", case " << number;
+        ++number;
+    }
+    Driver::get().synchronize();
+    EXPECT_TRUE(is_untouched(device.codes) && is_untouched(device.scales) &&
+                is_untouched(device.packed) && is_untouched(device.blob) && is_untouched(device.y));
+}
+
 TEST_F(GpuSides, DeviceMemoryOnACpuHandle) {
     const Weight weight = weight_on_cpu();
     const auto fresh = [](size_t bytes) { return std::vector<uint8_t>(bytes + 64, 0); };

@@ -19,15 +19,19 @@ void create(Driver& driver, CUcontext* context, unsigned flags, CUdevice device,
     driver.check_device(device);
     check_flags(flags);
     driver.forbid_capture();
-    Context* made = driver.make_context(flags, false, api_version);
+    Context* made = driver.make_context(device, flags, false, api_version);
     Driver::thread().stack.push_back(made);
     *context = made;
 }
 
-void drop_primary(Driver& driver) {
-    if (driver.primary == nullptr) return;
-    driver.destroy_context(*driver.primary);
-    driver.primary = nullptr;
+Driver::Primary& primary_of(Driver& driver, CUdevice device) {
+    driver.check_device(device);
+    return driver.primaries[device];
+}
+
+void drop(Driver& driver, Driver::Primary& primary) {
+    if (primary.context != nullptr) driver.destroy_context(*primary.context);
+    primary.context = nullptr;
 }
 
 }  // namespace
@@ -102,15 +106,14 @@ CUresult cuCtxGetDevice(CUdevice* device) {
         Context* context = driver.current_or_null();
         require(context != nullptr, CUDA_ERROR_INVALID_CONTEXT);
         require(context->alive, CUDA_ERROR_CONTEXT_IS_DESTROYED);
-        *device = 0;
+        *device = context->device;
     });
 }
 
 CUresult cuCtxGetDevice_v2(CUdevice* device, CUcontext context) {
     return guard([&](Driver& driver) {
         require(device != nullptr);
-        driver.context_of(context);
-        *device = 0;
+        *device = driver.context_of(context).device;
     });
 }
 
@@ -220,50 +223,50 @@ CUresult cuCtxResetPersistingL2Cache() {
     return guard([&](Driver& driver) { driver.current(); });
 }
 
-// ---- The primary context ----
+// ---- The primary contexts ----
 
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice device) {
     return guard([&](Driver& driver) {
         require(context != nullptr);
-        driver.check_device(device);
-        if (driver.primary == nullptr)
-            driver.primary = driver.make_context(driver.primary_flags, true, 3020);
-        ++driver.primary_references;
-        *context = driver.primary;
+        Driver::Primary& primary = primary_of(driver, device);
+        if (primary.context == nullptr)
+            primary.context = driver.make_context(device, primary.flags, true, 3020);
+        ++primary.references;
+        *context = primary.context;
     });
 }
 
 CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     return guard([&](Driver& driver) {
-        driver.check_device(device);
-        require(driver.primary_references > 0, CUDA_ERROR_INVALID_CONTEXT);
-        if (--driver.primary_references == 0) drop_primary(driver);
+        Driver::Primary& primary = primary_of(driver, device);
+        require(primary.references > 0, CUDA_ERROR_INVALID_CONTEXT);
+        if (--primary.references == 0) drop(driver, primary);
     });
 }
 
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice device) {
     return guard([&](Driver& driver) {
-        driver.check_device(device);
-        drop_primary(driver);
-        driver.primary_references = 0;
+        Driver::Primary& primary = primary_of(driver, device);
+        drop(driver, primary);
+        primary.references = 0;
     });
 }
 
 CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
     return guard([&](Driver& driver) {
-        driver.check_device(device);
+        const Driver::Primary& primary = primary_of(driver, device);
         require(flags != nullptr && active != nullptr);
-        *flags = driver.primary_flags;
-        *active = driver.primary != nullptr ? 1 : 0;
+        *flags = primary.flags;
+        *active = primary.context != nullptr ? 1 : 0;
     });
 }
 
 CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags) {
     return guard([&](Driver& driver) {
-        driver.check_device(device);
+        Driver::Primary& primary = primary_of(driver, device);
         check_flags(flags);
-        driver.primary_flags = flags;
-        if (driver.primary != nullptr) driver.primary->flags = flags;
+        primary.flags = flags;
+        if (primary.context != nullptr) primary.context->flags = flags;
     });
 }
 

@@ -10,7 +10,8 @@ namespace emulator::cu {
 namespace {
 
 constexpr int kDriverVersion = 13000;
-constexpr const char* kPciBusId = "0000:01:00.0";
+/// The bus of a device; device 0 is on 1.
+constexpr const char* kPciBusId = "0000:%02x:00.0";
 
 /// What differs between architectures; the figures of the data centre part of each, where there is
 /// one (A100, A10, L40S, H100 SXM, B200, RTX PRO 6000).
@@ -183,17 +184,17 @@ CUresult cuGetErrorString(CUresult error, const char** text) {
 }
 
 CUresult cuDeviceGet(CUdevice* device, int ordinal) {
-    return guard([&](Driver&) {
+    return guard([&](Driver& driver) {
         require(device != nullptr);
-        require(ordinal == 0, CUDA_ERROR_INVALID_DEVICE);
-        *device = 0;
+        driver.check_device(ordinal);
+        *device = ordinal;
     });
 }
 
 CUresult cuDeviceGetCount(int* count) {
-    return guard([&](Driver&) {
+    return guard([&](Driver& driver) {
         require(count != nullptr);
-        *count = 1;
+        *count = driver.device().options().devices;
     });
 }
 
@@ -212,7 +213,7 @@ CUresult cuDeviceGetUuid(CUuuid* uuid, CUdevice device) {
         require(uuid != nullptr);
         std::memset(uuid->bytes, 0, sizeof uuid->bytes);
         char text[32];
-        std::snprintf(text, sizeof text, "emulated-sm%d", driver.arch());
+        std::snprintf(text, sizeof text, "emulated-%d-sm%d", device, driver.arch());
         std::memcpy(uuid->bytes, text, std::min(std::strlen(text), sizeof uuid->bytes));
     });
 }
@@ -250,15 +251,18 @@ CUresult cuDeviceGetPCIBusId(char* id, int length, CUdevice device) {
     return guard([&](Driver& driver) {
         driver.check_device(device);
         require(id != nullptr && length > 0);
-        std::snprintf(id, static_cast<size_t>(length), "%s", kPciBusId);
+        std::snprintf(id, static_cast<size_t>(length), kPciBusId, device + 1);
     });
 }
 
 CUresult cuDeviceGetByPCIBusId(CUdevice* device, const char* id) {
-    return guard([&](Driver&) {
+    return guard([&](Driver& driver) {
         require(device != nullptr && id != nullptr);
-        require(std::strcmp(id, kPciBusId) == 0, CUDA_ERROR_INVALID_DEVICE);
-        *device = 0;
+        unsigned bus = 0;
+        require(std::sscanf(id, kPciBusId, &bus) == 1, CUDA_ERROR_INVALID_DEVICE);
+        const int found = static_cast<int>(bus) - 1;
+        driver.check_device(found);
+        *device = found;
     });
 }
 

@@ -140,7 +140,9 @@ bool get_attribute(const PointerFacts& facts, CUpointer_attribute attribute, voi
             put(facts.managed ? 1u : 0u);
             return facts.known;
         case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-            put(facts.known ? 0 : kInvalidDevice);
+            put(!facts.known               ? kInvalidDevice
+                : facts.context == nullptr ? 0
+                                           : facts.context->device);
             return facts.known;
         case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
             put(0u);

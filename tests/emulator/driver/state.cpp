@@ -78,9 +78,11 @@ Context& Driver::context_of(CUcontext handle) {
     return *context;
 }
 
-Context* Driver::make_context(unsigned flags, bool is_primary, unsigned api_version) {
+Context* Driver::make_context(CUdevice device, unsigned flags, bool is_primary,
+                              unsigned api_version) {
     Context* context = make<Context>(nullptr);
     context->id = next_id++;
+    context->device = device;
     context->flags = flags;
     context->is_primary = is_primary;
     context->api_version = api_version;

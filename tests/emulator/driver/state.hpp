@@ -46,6 +46,7 @@ struct Context : Object {
     uint64_t id = 0;
     unsigned flags = 0;
     unsigned api_version = 0;
+    CUdevice device = 0;
     bool is_primary = false;
     CUresult sticky = CUDA_SUCCESS;   ///< every call answers it
     CUresult pending = CUDA_SUCCESS;  ///< of work that ran; becomes sticky when somebody asks
@@ -222,12 +223,14 @@ class Driver {
             fn(*object);
     }
 
-    // ---- The device ----
+    // ---- The devices ----
+    /// What all of them are: they differ in their contexts only, and reach each other's memory.
     Device& device();
     int arch() { return device().options().arch; }
     void check_device(CUdevice device_handle) {
         require(initialized, CUDA_ERROR_NOT_INITIALIZED);
-        require(device_handle == 0, CUDA_ERROR_INVALID_DEVICE);
+        require(device_handle >= 0 && device_handle < device().options().devices,
+                CUDA_ERROR_INVALID_DEVICE);
     }
 
     // ---- Contexts ----
@@ -235,7 +238,7 @@ class Driver {
     Context& current();
     Context* current_or_null();
     Context& context_of(CUcontext handle);
-    Context* make_context(unsigned flags, bool is_primary, unsigned api_version);
+    Context* make_context(CUdevice device, unsigned flags, bool is_primary, unsigned api_version);
     void destroy_context(Context& context);
     /// Lets the context's kept-back error surface: call it where the API synchronizes.
     void synchronize(Context& context);
@@ -248,9 +251,12 @@ class Driver {
     Stream& stream_of(CUstream handle);
     /// The same, of any context: to ask or wait.
     Stream& any_stream(CUstream handle);
-    Context* primary = nullptr;
-    unsigned primary_references = 0;
-    unsigned primary_flags = 0;
+    struct Primary {
+        Context* context = nullptr;
+        unsigned references = 0;
+        unsigned flags = 0;
+    };
+    std::map<CUdevice, Primary> primaries;
 
     // ---- Capture ----
     /// Fails if a call that might synchronize or allocate is not allowed by some capture now.

@@ -209,8 +209,7 @@ CUresult cuStreamGetCtx_v2(CUstream stream, CUcontext* context, void** green_con
 CUresult cuStreamGetDevice(CUstream stream, CUdevice* device) {
     return guard([&](Driver& driver) {
         require(device != nullptr);
-        driver.any_stream(stream);
-        *device = 0;
+        *device = driver.any_stream(stream).context->device;
     });
 }
 

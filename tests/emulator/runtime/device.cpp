@@ -84,7 +84,11 @@ EMULATOR_CUDART cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 EMULATOR_CUDART cudaError_t cudaGetDeviceCount(int* count) {
-    return with_driver([&] { return cu::cuDeviceGetCount(count); });
+    return with_driver([&] {
+        const cu::CUresult result = cu::cuDeviceGetCount(count);
+        if (result == cu::CUDA_SUCCESS) *count = 1;  // the first is all that it uses
+        return result;
+    });
 }
 
 EMULATOR_CUDART cudaError_t cudaGetDevice(int* device) {
