@@ -181,7 +181,8 @@ void register_logic(Registry& registry);  // and or xor not lop3 shl shr shf prm
 void register_compare(Registry& registry);  // setp set selp slct
 void register_float(Registry& registry);  // f32, f64: add sub mul fma div rcp sqrt ex2 lg2 sin ...
 void register_half(Registry& registry);   // f16, f16x2, bf16, bf16x2
-void register_convert(Registry& registry);  // cvt cvta cvt.pack mov (incl. pack/unpack vectors)
+void register_move(Registry& registry);   // mov (incl. pack/unpack vectors) cvta
+void register_convert(Registry& registry);  // cvt cvt.pack
 void register_warp(Registry& registry);     // shfl vote match redux activemask elect
 void register_control(Registry& registry);  // bra brx call ret exit trap brkpt nanosleep
 void register_memory(Registry& registry);   // ld st ldu prefetch isspacep createpolicy discard

@@ -34,14 +34,23 @@ std::vector<std::string> Registry::prefixes() const {
 
 const std::vector<OpGroup>& op_groups() {
     static const std::vector<OpGroup> groups = {
-        {"isa/integer.cpp", register_integer},     {"isa/logic.cpp", register_logic},
-        {"isa/compare.cpp", register_compare},     {"isa/float.cpp", register_float},
-        {"isa/half.cpp", register_half},           {"isa/convert.cpp", register_convert},
-        {"isa/warp.cpp", register_warp},           {"isa/control.cpp", register_control},
-        {"isa/memory.cpp", register_memory},       {"isa/atomic.cpp", register_atomic},
-        {"isa/barrier.cpp", register_barrier},     {"isa/matrix.cpp", register_matrix},
-        {"isa/wgmma.cpp", register_wgmma},         {"isa/async_copy.cpp", register_async_copy},
-        {"isa/bulk_copy.cpp", register_bulk_copy}, {"isa/mbarrier.cpp", register_mbarrier},
+        {"isa/integer.cpp", register_integer},
+        {"isa/logic.cpp", register_logic},
+        {"isa/compare.cpp", register_compare},
+        {"isa/float.cpp", register_float},
+        {"isa/half.cpp", register_half},
+        {"isa/move.cpp", register_move},
+        {"isa/convert.cpp", register_convert},
+        {"isa/warp.cpp", register_warp},
+        {"isa/control.cpp", register_control},
+        {"isa/memory.cpp", register_memory},
+        {"isa/atomic.cpp", register_atomic},
+        {"isa/barrier.cpp", register_barrier},
+        {"isa/matrix.cpp", register_matrix},
+        {"isa/wgmma.cpp", register_wgmma},
+        {"isa/async_copy.cpp", register_async_copy},
+        {"isa/bulk_copy.cpp", register_bulk_copy},
+        {"isa/mbarrier.cpp", register_mbarrier},
         {"isa/cluster.cpp", register_cluster},
     };
     return groups;

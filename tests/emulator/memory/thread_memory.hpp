@@ -103,4 +103,62 @@ class ThreadMemory final : public Memory {
     std::vector<std::pair<uint64_t, uint64_t>> traffic_;  ///< by allocation: loaded, stored
 };
 
+/// How far a scope reaches: 0 the block, 1 the cluster, 2 everybody.
+inline uint8_t reach_of(Scope scope) noexcept {
+    return scope == Scope::kCta ? 0 : scope == Scope::kCluster ? 1 : 2;
+}
+
+// Every access asks these.
+
+inline ThreadMemory::Pattern ThreadMemory::pattern(const Access& access, int first) noexcept {
+    const uint64_t* a = access.addresses;
+    const auto bytes = static_cast<uint64_t>(access.bytes);
+    const uint64_t start = a[first];
+    if (access.lanes == kAllLanes) {
+        uint64_t off_run = 0, off_same = 0;
+        for (int lane = 0; lane < kWarpLanes; ++lane) {
+            off_run |= a[lane] ^ (start + bytes * static_cast<uint64_t>(lane));
+            off_same |= a[lane] ^ start;
+        }
+        return off_run == 0 ? Pattern::kRun : off_same == 0 ? Pattern::kSame : Pattern::kAny;
+    }
+    bool run = true, same = true;
+    int expected = first;
+    for (LaneMask rest = access.lanes; rest != 0; rest &= rest - 1, ++expected) {
+        const int lane = __builtin_ctz(rest);
+        run &= lane == expected && a[lane] == start + bytes * static_cast<uint64_t>(lane - first);
+        same &= a[lane] == start;
+    }
+    return run ? Pattern::kRun : same ? Pattern::kSame : Pattern::kAny;
+}
+
+inline Party ThreadMemory::party(Warp& warp, const Access& access) const noexcept {
+    Party who = party(warp, *access.op, Proxy::kGeneric, {});
+    who.noncoherent = access.noncoherent;
+    if (access.order != Order::kWeak) {
+        who.strong = true;
+        who.reach = access.order == Order::kVolatile ? 2 : reach_of(access.scope);
+    }
+    return who;
+}
+
+inline Party ThreadMemory::party(Warp& warp, const Op& op, Proxy proxy,
+                                 Moment moment) const noexcept {
+    Party who{};
+    const Cluster& cluster = *warp.block().cluster;
+    who.ordering = warp.ordering();
+    who.cluster = cluster.number;
+    who.first_column = static_cast<uint32_t>(warp.block().rank) * cluster.columns_per_block;
+    who.warps = cluster.warps_per_block;
+    who.column = who.ordering->column;
+    who.tick = who.ordering->tick;
+    if (moment.column != Moment::kNoColumn) {
+        who.column = moment.column;
+        who.tick = moment.tick;
+    }
+    who.pc = static_cast<uint32_t>(warp.code().number) << 20 | op.index;
+    who.async_proxy = proxy == Proxy::kAsync;
+    return who;
+}
+
 }  // namespace emulator
