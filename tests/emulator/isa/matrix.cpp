@@ -301,7 +301,7 @@ void mma_float(Warp& warp, const Mma& mma, LaneMask lanes, WidenA widen_a, Widen
         if (mma.half_accumulator) {
             for (int g = 0; g < 8; ++g)
                 _mm_store_si128(reinterpret_cast<__m128i*>(results[block] + 16 * g),
-                                tensor::narrow_f16(sums[g]));
+                                isa::round_to_f16(sums[g]));
         } else {
             float* even = reinterpret_cast<float*>(results[2 * block]);
             float* odd = reinterpret_cast<float*>(results[2 * block + 1]);

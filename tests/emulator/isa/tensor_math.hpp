@@ -10,10 +10,11 @@
 
 #include <immintrin.h>
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+
+#include "tests/emulator/isa/narrow_float.hpp"
 
 namespace emulator::tensor {
 
@@ -52,29 +53,10 @@ struct ByteTable {
     float value[256];
 };
 
-/// E4M3 (bias 7, no infinities, 0x7F is NaN) and E5M2 (a binary16 cut to its upper byte).
-inline const ByteTable& e4m3_table() noexcept {
-    static const ByteTable table = [] {
-        ByteTable t{};
-        for (int code = 0; code < 256; ++code) {
-            const int exponent = code >> 3 & 15, fraction = code & 7;
-            float magnitude = exponent == 0
-                                  ? std::ldexp(static_cast<float>(fraction), -9)
-                                  : std::ldexp(static_cast<float>(8 + fraction), exponent - 10);
-            if ((code & 0x7F) == 0x7F) magnitude = std::numeric_limits<float>::quiet_NaN();
-            t.value[code] = code & 0x80 ? -magnitude : magnitude;
-        }
-        return t;
-    }();
-    return table;
-}
-inline const ByteTable& e5m2_table() noexcept {
-    static const ByteTable table = [] {
-        ByteTable t{};
-        for (int code = 0; code < 256; ++code)
-            t.value[code] = _cvtsh_ss(static_cast<uint16_t>(code << 8));
-        return t;
-    }();
+inline ByteTable table_of(const isa::FloatFormat& format) noexcept {
+    ByteTable table{};
+    for (uint32_t code = 0; code < 256; ++code)
+        table.value[code] = static_cast<float>(isa::decode(code, format));
     return table;
 }
 
@@ -98,7 +80,8 @@ inline void widen16(const uint8_t* in, float* out) noexcept {
             _mm256_storeu_ps(out + 8 * half, _mm256_cvtepi32_ps(wide));
         }
     } else {
-        const ByteTable& table = kElement == Element::kE4M3 ? e4m3_table() : e5m2_table();
+        static const ByteTable table =
+            table_of(kElement == Element::kE4M3 ? isa::kE4M3 : isa::kE5M2);
         for (int i = 0; i < 16; ++i)
             out[i] = table.value[in[i]];
     }
@@ -170,15 +153,6 @@ inline void multiply_8x8(const float* a, int stride, const float* b, int k_count
 inline __m256 canonical(__m256 x) noexcept {
     const __m256 nan = _mm256_castsi256_ps(_mm256_set1_epi32(0x7FFFFFFF));
     return _mm256_blendv_ps(x, nan, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-}
-
-/// 8 binary32 to 8 binary16, round to nearest even, NaN 0x7FFF.
-inline __m128i narrow_f16(__m256 x) noexcept {
-    const __m128i half = _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const __m256i unordered = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-    const __m128i mask =
-        _mm_packs_epi32(_mm256_castsi256_si128(unordered), _mm256_extracti128_si256(unordered, 1));
-    return _mm_blendv_epi8(half, _mm_set1_epi16(0x7FFF), mask);
 }
 
 /// accumulator + sum as .s32, wrapped or clamped.

@@ -297,8 +297,7 @@ void multiply_columns(Warp& warp, const Wgmma& wgmma, const float a[16][kMaxK], 
                                      : _mm256_setzero_ps();
             tensor::multiply_8x8(a[8 * block], kMaxK, b, wgmma.k, sums);
             for (int g = 0; g < 8; ++g)
-                _mm_store_si128(reinterpret_cast<__m128i*>(d + 16 * g),
-                                tensor::narrow_f16(sums[g]));
+                _mm_store_si128(reinterpret_cast<__m128i*>(d + 16 * g), isa::round_to_f16(sums[g]));
             continue;
         }
         const Slot even = wgmma.d[n / 2 + 2 * block], odd = wgmma.d[n / 2 + 2 * block + 1];
