@@ -57,102 +57,56 @@ ThreadMemory::ThreadMemory(Worker& worker)
 
 // --- loads and stores by space ---------------------------------------------------------------------
 
-LaneMask ThreadMemory::load(Warp& warp, const Access& access, uint8_t* out, int stride) {
-    switch (access.space) {
-        case Space::kShared:
-            return load_shared(warp, access, out, stride);
-        case Space::kLocal:
-            return load_local(warp, access, out, stride);
-        case Space::kGlobal:
-        case Space::kConst:
-        case Space::kParam:
-            return load_global(warp, access, out, stride);
-        case Space::kGeneric:
-            break;
-    }
+namespace {
+
+/// Calls part(access) for the lanes of each space that an access goes to, with addresses of that space.
+template <typename Part>
+void by_space(const Access& access, Part&& part) {
+    if (access.space != Space::kGeneric) return part(access);
     uint64_t addresses[kWarpLanes];
     LaneMask shared = 0, local = 0, global = 0;
     for_lanes(access.lanes, [&](int lane) {
-        switch (classify(access.addresses[lane], &addresses[lane])) {
-            case Space::kShared:
-                shared |= 1u << lane;
-                break;
-            case Space::kLocal:
-                local |= 1u << lane;
-                break;
-            default:
-                global |= 1u << lane;
-                break;
-        }
+        const Space space = Memory::classify(access.addresses[lane], &addresses[lane]);
+        LaneMask& of = space == Space::kShared ? shared : space == Space::kLocal ? local : global;
+        of |= 1u << lane;
     });
-    Access part = access;
-    part.addresses = addresses;
+    Access one = access;
+    one.addresses = addresses;
+    const auto in = [&](Space space, LaneMask lanes) {
+        if (lanes == 0) return;
+        one.space = space;
+        one.lanes = lanes;
+        part(one);
+    };
+    in(Space::kGlobal, global);
+    in(Space::kShared, shared);
+    in(Space::kLocal, local);
+}
+
+}  // namespace
+
+LaneMask ThreadMemory::load(Warp& warp, const Access& access, uint8_t* out, int stride) {
     LaneMask bad = 0;
-    if (global != 0) {
-        part.lanes = global;
-        part.space = Space::kGlobal;
-        bad |= load_global(warp, part, out, stride);
-    }
-    if (shared != 0) {
-        part.lanes = shared;
-        part.space = Space::kShared;
-        bad |= load_shared(warp, part, out, stride);
-    }
-    if (local != 0) {
-        part.lanes = local;
-        part.space = Space::kLocal;
-        bad |= load_local(warp, part, out, stride);
-    }
+    by_space(access, [&](const Access& part) {
+        bad |= part.space == Space::kShared  ? load_shared(warp, part, out, stride)
+               : part.space == Space::kLocal ? load_local(warp, part, out, stride)
+                                             : load_global(warp, part, out, stride);
+    });
     return bad;
 }
 
 void ThreadMemory::store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                          LaneMask suspicious) {
     worker_.progress();
-    switch (access.space) {
-        case Space::kShared:
-            return store_shared(warp, access, in, stride, suspicious);
-        case Space::kLocal:
-            return store_local(warp, access, in, stride, suspicious);
-        case Space::kGlobal:
-        case Space::kConst:
-        case Space::kParam:
-            return store_global(warp, access, in, stride, suspicious);
-        case Space::kGeneric:
-            break;
-    }
-    uint64_t addresses[kWarpLanes];
-    LaneMask shared = 0, local = 0, global = 0;
-    for_lanes(access.lanes, [&](int lane) {
-        switch (classify(access.addresses[lane], &addresses[lane])) {
-            case Space::kShared:
-                shared |= 1u << lane;
-                break;
-            case Space::kLocal:
-                local |= 1u << lane;
-                break;
-            default:
-                global |= 1u << lane;
-                break;
-        }
+    by_space(access, [&](const Access& part) {
+        const LaneMask bad = suspicious & part.lanes;
+        if (part.space == Space::kShared)
+            store_shared(warp, part, in, stride, bad);
+        else if (part.space == Space::kLocal)
+            store_local(warp, part, in, stride, bad);
+        else
+            store_global(warp, part, in, stride, bad);
     });
-    Access part = access;
-    part.addresses = addresses;
-    if (global != 0) {
-        part.lanes = global;
-        part.space = Space::kGlobal;
-        store_global(warp, part, in, stride, suspicious & global);
-    }
-    if (shared != 0) {
-        part.lanes = shared;
-        part.space = Space::kShared;
-        store_shared(warp, part, in, stride, suspicious & shared);
-    }
-    if (local != 0) {
-        part.lanes = local;
-        part.space = Space::kLocal;
-        store_local(warp, part, in, stride, suspicious & local);
-    }
 }
 
 // --- local memory ----------------------------------------------------------------------------------
