@@ -393,12 +393,7 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
 
     const uint64_t clusters = launch.blocks / launch.cluster_blocks;
     int threads = options.host_threads;
-    if (threads <= 0) {
-        // Talk between blocks would make results depend on the host's timing.
-        threads = loaded.program->talks_between_blocks
-                      ? 1
-                      : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    }
+    if (threads <= 0) threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
     threads = static_cast<int>(std::min<uint64_t>(
         static_cast<uint64_t>(threads), std::max<uint64_t>(1, clusters / kClustersPerThread)));
     threads = std::max(1, std::min(threads, options.multiprocessors));
@@ -437,6 +432,7 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
         report.counters.add(worker.counters);
         add_findings(report.findings, worker.findings);
         if (!faults[static_cast<size_t>(i)].empty() && !report.faulted) {
+    launch.quiet = std::vector<std::atomic<uint64_t>>(static_cast<size_t>(threads));
             report.faulted = true;
             report.fault = faults[static_cast<size_t>(i)];
         }

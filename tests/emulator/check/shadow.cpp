@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <thread>
 
 namespace emulator {
 namespace {
@@ -282,8 +283,8 @@ GlobalPage& GlobalShadow::page(uint64_t address) {
             page = fresh.release();
     }
     if (parallel_)
-        while (page->lock.exchange(1, std::memory_order_acquire) != 0) {
-        }
+        for (int spins = 0; page->lock.exchange(1, std::memory_order_acquire) != 0; ++spins)
+            if (spins % 64 == 63) std::this_thread::yield();
     if (page->launch != launch_) {
         page->launch = launch_;
         page->cells.reset();

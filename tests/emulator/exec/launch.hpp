@@ -69,6 +69,9 @@ struct Launch {
     GlobalSync* sync = nullptr;
     std::atomic<bool> stop{false};
     std::atomic<uint64_t> signs{0};  ///< of life, of all host threads
+    /// By host thread: 1 + the signs when it found itself quiet for long, kDone when it has finished.
+    static constexpr uint64_t kDone = ~uint64_t{0};
+    std::vector<std::atomic<uint64_t>> quiet;
 };
 
 /// Where a suspicious value came from.

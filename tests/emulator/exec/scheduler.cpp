@@ -3,7 +3,8 @@
 // A host thread runs the clusters of its multiprocessors. Without talk between blocks (no atomics,
 // fences or strong accesses of global memory) clusters run one after another in random order; with
 // it as many are resident as occupancy allows, and start in order, because such kernels may wait for
-// blocks before them. Warps of a cluster take turns of random length. A warp whose groups are all
+// blocks before them. Blocks on different host threads meet at the host's speed: the same seed gives the
+// same schedule with one host thread only. Warps of a cluster take turns of random length. A warp whose groups are all
 // blocked waits until the others had a turn; if nobody gets on in two rounds, that is a deadlock.
 //
 // Within a warp the group with the lowest pc in the deepest frame runs first, so that lanes meet
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include "tests/emulator/exec/frames.hpp"
 #include "tests/emulator/exec/launch.hpp"
@@ -27,6 +29,7 @@ constexpr uint32_t kPollingSpinsBeforeTurn = 3;  ///< while polls fail
 constexpr uint64_t kQuietPolling = 4'000'000;
 constexpr uint64_t kQuietPolls = 20'000;
 constexpr uint64_t kQuiet = 400'000'000;
+constexpr uint64_t kPollsBeforeYield = 256;
 
 /// Kinds of operations for which a suspicious guard is a suspicious decision.
 bool decides(OpKind kind) {
@@ -92,6 +95,7 @@ class Scheduler {
     std::vector<std::unique_ptr<Storage>> free_storage_;
     std::vector<std::vector<std::shared_ptr<Frame>>> free_frames_;  ///< of the entry, by warp
     uint64_t signs_seen_ = 0, published_ = 0;
+    uint32_t idle_turns_ = 0;
 };
 
 void Scheduler::activate(Warp& warp, Group& group) {
@@ -497,17 +501,27 @@ void Scheduler::finish(Resident& resident) {
 bool Scheduler::seems_dead() {
     if (launch_.parallel && worker_.progress_at != published_) {
         published_ = worker_.progress_at;
-        launch_.signs.fetch_add(1, std::memory_order_relaxed);
+        launch_.signs.fetch_add(1);
     }
     const uint64_t quiet = worker_.operations - worker_.progress_at;
     if (quiet <= kQuietPolling || (worker_.polls <= kQuietPolls && quiet <= kQuiet)) return false;
-    // What it waits for may be done by another host thread.
-    const uint64_t signs = launch_.signs.load(std::memory_order_relaxed);
-    if (launch_.parallel && signs != signs_seen_) {
+    if (!launch_.parallel) return true;
+    // What it waits for may be done by another host thread, which the host may have kept from running:
+    // all is dead only when every thread was quiet for as long and saw nobody give a sign meanwhile.
+    const uint64_t signs = launch_.signs.load();
+    if (signs != signs_seen_) {
         signs_seen_ = signs;
         worker_.progress();
         published_ = worker_.progress_at;
         return false;
+    }
+    launch_.quiet[static_cast<size_t>(index_)] = signs + 1;
+    for (const auto& other : launch_.quiet) {
+        const uint64_t since = other.load();
+        if (since != signs + 1 && since != Launch::kDone) {
+            std::this_thread::yield();
+            return false;
+        }
     }
     return true;
 }
@@ -570,6 +584,9 @@ void Scheduler::run() {
         } else if (!shuffle) {
             std::rotate(residents.begin(), residents.begin() + 1, residents.end());
         }
+        // Everybody here only polls: now and then let the thread run that they wait for.
+        if (launch_.parallel && worker_.polls > kPollsBeforeYield && ++idle_turns_ % 32 == 0)
+            std::this_thread::yield();
         if (seems_dead()) {
             std::vector<Resident*> all;
             for (auto& resident : residents)
@@ -580,6 +597,10 @@ void Scheduler::run() {
 }
 
 void run_share(Worker& worker, int index, int threads) {
+    struct Done {
+        std::atomic<uint64_t>& quiet;
+        ~Done() { quiet = Launch::kDone; }
+    } done{worker.launch().quiet[static_cast<size_t>(index)]};
     Scheduler(worker, index, threads).run();
 }
 

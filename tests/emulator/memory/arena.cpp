@@ -107,10 +107,10 @@ bool Arena::free(uint64_t base, bool* intact) {
 
 void Arena::set_initialized(const Allocation& allocation, uint64_t address,
                             uint64_t bytes) noexcept {
-    if (allocation.all_initialized) return;
+    if (is_all_initialized(allocation)) return;
     bits_assign(initialized_, address - base_, bytes, true);
     if (address == allocation.base && bytes == allocation.bytes)
-        allocations_[allocation.index].all_initialized = true;
+        __atomic_store_n(&allocations_[allocation.index].all_initialized, true, __ATOMIC_RELAXED);
 }
 
 void Arena::set_uninitialized(const Allocation& allocation, uint64_t address,

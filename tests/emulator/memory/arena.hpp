@@ -65,10 +65,13 @@ class Arena {
     uint64_t reserved() const noexcept { return reserved_; }
     bool is_initialized(const Allocation& allocation, uint64_t address,
                         uint64_t bytes) const noexcept {
-        return allocation.all_initialized || bits_all(initialized_, address - base_, bytes);
+        return is_all_initialized(allocation) || bits_all(initialized_, address - base_, bytes);
+    }
+    /// Another host thread may set it meanwhile.
+    static bool is_all_initialized(const Allocation& allocation) noexcept {
+        return __atomic_load_n(&allocation.all_initialized, __ATOMIC_RELAXED);
     }
     void set_initialized(const Allocation& allocation, uint64_t address, uint64_t bytes) noexcept;
-
     void set_uninitialized(const Allocation& allocation, uint64_t address, uint64_t bytes) noexcept;
 
     bool canaries_intact(const Allocation& allocation) const noexcept;

@@ -28,8 +28,6 @@ void ThreadMemory::strong_effects(Warp& warp, const Access& access, bool reads, 
                 apply(block.sync_variables[offset]);
         } else {
             GlobalSync::Stripe& stripe = launch_.sync->stripe(address);
-            std::unique_lock<std::mutex> lock(stripe.mutex, std::defer_lock);
-            if (launch_.parallel) lock.lock();
             const auto found = stripe.variables.find(address);
             if (found != stripe.variables.end())
                 apply(found->second);
@@ -89,15 +87,11 @@ LaneMask ThreadMemory::atomic(
             const Allocation& allocation = global_at(warp, op, lane, address, bytes, true);
             add_traffic(allocation, bytes, bytes);
             auto* at = reinterpret_cast<uint8_t*>(address);
-            {
-                GlobalSync::Stripe& stripe = launch_.sync->stripe(address);
-                std::unique_lock<std::mutex> lock(stripe.mutex, std::defer_lock);
-                if (launch_.parallel) lock.lock();
-                std::memcpy(before, at, bytes);
-                modify(before, lane, result);
-                changed = std::memcmp(before, result, bytes) != 0;
-                std::memcpy(at, result, bytes);
-            }
+            const auto one_step = lock_strong(address);
+            std::memcpy(before, at, bytes);
+            modify(before, lane, result);
+            changed = std::memcmp(before, result, bytes) != 0;
+            std::memcpy(at, result, bytes);
             if (checks_) {
                 if (!arena_.is_initialized(allocation, address, bytes)) {
                     bad |= 1u << lane;

@@ -6,8 +6,16 @@
 
 namespace emulator {
 
+/// Words are read whole, whose other bits another host thread may be changing.
+#if defined(__SANITIZE_THREAD__)
+#define EMULATOR_READS_NEIGHBOURS __attribute__((no_sanitize("thread")))
+#else
+#define EMULATOR_READS_NEIGHBOURS
+#endif
+
 /// Are bits [at, at + count) all set?
-inline bool bits_all(const uint8_t* bits, uint64_t at, uint64_t count) noexcept {
+EMULATOR_READS_NEIGHBOURS inline bool bits_all(const uint8_t* bits, uint64_t at,
+                                               uint64_t count) noexcept {
     if (count <= 32) {
         uint64_t word;
         std::memcpy(&word, bits + (at >> 3), 8);  // bitmaps have 8 bytes to spare
@@ -32,7 +40,8 @@ inline bool bits_all(const uint8_t* bits, uint64_t at, uint64_t count) noexcept 
 }
 
 /// Is any of bits [at, at + count) set?
-inline bool bits_any(const uint8_t* bits, uint64_t at, uint64_t count) noexcept {
+EMULATOR_READS_NEIGHBOURS inline bool bits_any(const uint8_t* bits, uint64_t at,
+                                               uint64_t count) noexcept {
     if (count <= 32) {
         uint64_t word;
         std::memcpy(&word, bits + (at >> 3), 8);

@@ -1,18 +1,48 @@
 // Loads and stores of global memory.
+//
+// Several host threads: a weak access takes no lock but the detectors' of its page, since a program
+// without races orders it by strong ones, and those are host synchronization, too (lock_strong()).
 #include "tests/emulator/memory/lanes.hpp"
 
 namespace emulator {
 
+template <typename Step>
+void ThreadMemory::in_steps(const Access& access, Step&& step) {
+    Access one = access;
+    for_lanes(access.lanes, [&](int lane) {
+        one.lanes = 1u << lane;
+        const auto one_step = lock_strong(access.addresses[lane]);
+        step(one);
+    });
+}
+
 LaneMask ThreadMemory::load_global(Warp& warp, const Access& access, uint8_t* out, int stride) {
     if (access.lanes == 0) return 0;
+    const int first = __builtin_ctz(access.lanes);
+    const Pattern pattern = this->pattern(access, first);
+    if (access.count) count_global(access, pattern, first, false);
+    if (access.order == Order::kWeak || !launch_.parallel)
+        return load_global_now(warp, access, pattern, out, stride);
+    LaneMask bad = 0;
+    if (pattern == Pattern::kSame) {
+        const auto one_step = lock_strong(access.addresses[first]);
+        bad = load_global_now(warp, access, pattern, out, stride);
+    } else {
+        in_steps(access, [&](const Access& one) {
+            bad |= load_global_now(warp, one, Pattern::kRun, out, stride);
+        });
+    }
+    return bad;
+}
+
+LaneMask ThreadMemory::load_global_now(Warp& warp, const Access& access, Pattern pattern,
+                                       uint8_t* out, int stride) {
     const Op& op = *access.op;
     const int first = __builtin_ctz(access.lanes);
     const auto bytes = static_cast<uint64_t>(access.bytes);
     const uint64_t start = access.addresses[first];
-    const Pattern pattern = this->pattern(access, first);
     const auto lanes = static_cast<uint64_t>(__builtin_popcount(access.lanes));
     LaneMask bad = 0;
-    if (access.count) count_global(access, pattern, first, false);
 
     if (pattern != Pattern::kAny) {
         if (start % bytes != 0) misaligned(warp, op, first, start, access.bytes);
@@ -77,14 +107,26 @@ LaneMask ThreadMemory::load_global(Warp& warp, const Access& access, uint8_t* ou
 void ThreadMemory::store_global(Warp& warp, const Access& access, const uint8_t* in, int stride,
                                 LaneMask suspicious) {
     if (access.lanes == 0) return;
+    const int first = __builtin_ctz(access.lanes);
+    const Pattern pattern = this->pattern(access, first);
+    if (access.count) count_global(access, pattern, first, true);
+    if (suspicious != 0 && checks_)
+        warp.report_cause(*access.op, suspicious, "the value stored was");
+    if (access.order == Order::kWeak || !launch_.parallel)
+        store_global_now(warp, access, pattern, in, stride);
+    else
+        in_steps(access, [&](const Access& one) {
+            store_global_now(warp, one, Pattern::kRun, in, stride);
+        });
+}
+
+void ThreadMemory::store_global_now(Warp& warp, const Access& access, Pattern pattern,
+                                    const uint8_t* in, int stride) {
     const Op& op = *access.op;
     const int first = __builtin_ctz(access.lanes);
     const auto bytes = static_cast<uint64_t>(access.bytes);
     const uint64_t start = access.addresses[first];
-    const Pattern pattern = this->pattern(access, first);
     const auto lanes = static_cast<uint64_t>(__builtin_popcount(access.lanes));
-    if (access.count) count_global(access, pattern, first, true);
-    if (suspicious != 0 && checks_) warp.report_cause(op, suspicious, "the value stored was");
     const bool double_writes = launch_.options->double_writes;
 
     if (pattern == Pattern::kRun) {

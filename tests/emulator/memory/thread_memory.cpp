@@ -2,6 +2,7 @@
 #include "tests/emulator/memory/thread_memory.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "tests/emulator/memory/lanes.hpp"
 
@@ -181,6 +182,7 @@ void ThreadMemory::forget_local(Warp& warp, LaneMask lanes, uint32_t from, uint3
 // --- fences ----------------------------------------------------------------------------------------
 
 void ThreadMemory::fence(Warp& warp, Order /*order*/, Scope scope) {
+    if (launch_.parallel) std::atomic_thread_fence(std::memory_order_seq_cst);
     fence_clocks(warp, reach_of(scope));
 }
 

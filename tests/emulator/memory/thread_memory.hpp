@@ -6,6 +6,7 @@
 // step once for the whole warp.
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -59,10 +60,14 @@ class ThreadMemory final : public Memory {
     Party party(Warp& warp, const Op& op, Proxy proxy, Moment moment) const noexcept;
 
     LaneMask load_global(Warp& warp, const Access& access, uint8_t* out, int stride);
+    LaneMask load_global_now(Warp& warp, const Access& access, Pattern pattern, uint8_t* out,
+                             int stride);
     LaneMask load_shared(Warp& warp, const Access& access, uint8_t* out, int stride);
     LaneMask load_local(Warp& warp, const Access& access, uint8_t* out, int stride);
     void store_global(Warp& warp, const Access& access, const uint8_t* in, int stride,
                       LaneMask suspicious);
+    void store_global_now(Warp& warp, const Access& access, Pattern pattern, const uint8_t* in,
+                          int stride);
     void store_shared(Warp& warp, const Access& access, const uint8_t* in, int stride,
                       LaneMask suspicious);
     void store_local(Warp& warp, const Access& access, const uint8_t* in, int stride,
@@ -87,6 +92,18 @@ class ThreadMemory final : public Memory {
     uint32_t cause_unfinished(Warp& warp, const Op& op, uint64_t address);
     LaneMask suspicious_shared(Warp& warp, const Op& op, Block& block, uint32_t offset,
                                uint32_t bytes_per_lane, int first, int lanes);
+    /// Holds off the other host threads' strong accesses of the global memory around `address`. Such an
+    /// access is one step for them: its value, what the detectors note, and what it hands on. A reader
+    /// that saw the value without the clocks behind it would be taken for a race.
+    std::unique_lock<std::mutex> lock_strong(uint64_t address) {
+        std::unique_lock<std::mutex> lock(launch_.sync->stripe(address).mutex, std::defer_lock);
+        if (launch_.parallel) lock.lock();
+        return lock;
+    }
+    /// Calls step(access) for the lanes of a strong access of global memory, each under lock_strong().
+    template <typename Step>
+    void in_steps(const Access& access, Step&& step);
+    /// In global memory: under lock_strong().
     void strong_effects(Warp& warp, const Access& access, bool reads, bool writes, bool adds,
                         LaneMask lanes);
     void add_traffic(const Allocation& allocation, uint64_t loaded, uint64_t stored) {

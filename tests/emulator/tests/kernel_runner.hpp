@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -28,10 +29,11 @@ class Parameters {
     std::vector<uint8_t> bytes_;
 };
 
+/// One host thread, unless EMU_THREADS says otherwise.
 inline Options test_options(uint64_t seed = 1) {
     Options options;
     options.seed = seed;
-    options.host_threads = 1;
+    options.host_threads = std::max(1, Options::from_environment().host_threads);
     options.memory_bytes = uint64_t{64} << 20;
     return options;
 }
