@@ -1,6 +1,7 @@
 #include "tests/emulator/device.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -94,6 +95,7 @@ struct Device::State {
     GlobalSync sync;
     std::mutex mutex;  ///< one launch at a time
     uint64_t launches = 0;
+    std::shared_ptr<StreamWork> work;
 };
 
 Device::Device(const Options& options) : state_(std::make_unique<State>(options)) {}
@@ -290,6 +292,37 @@ bool Device::fill(uint64_t device, uint32_t value, int value_bytes, uint64_t cou
     return true;
 }
 
+// --- the order of streams --------------------------------------------------------------------------
+
+void Device::set_work(std::shared_ptr<StreamWork> work, const StreamClock& host) {
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    state_->work = state_->options.checks ? std::move(work) : nullptr;
+    state_->shadow.set_work(state_->work, host);
+}
+
+LaunchReport Device::touch(uint64_t address, uint64_t bytes, bool writes) {
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    LaunchReport report;
+    if (state_->work == nullptr || state_->arena->holder(address, bytes) == nullptr) return report;
+    report.kernel = state_->work->what;
+    report.seed = state_->options.seed;
+    const Conflict conflict = state_->shadow.touch(address, bytes, writes);
+    if (!conflict) return report;
+    char place[24];
+    std::snprintf(place, sizeof place, "0x%llx", static_cast<unsigned long long>(conflict.address));
+    Finding finding{};
+    finding.kind = conflict.kind;
+    finding.kernel = report.kernel;
+    finding.message = state_->work->what + " in stream " + std::to_string(state_->work->stream) +
+                      (writes ? " writes " : " reads ") + place + ", unordered with the " +
+                      (conflict.other_writes ? "write" : "read") + " by " +
+                      conflict.other_work->what + " in stream " +
+                      std::to_string(conflict.other_work->stream) +
+                      ": no event, stream or synchronization orders them";
+    report.findings.push_back(std::move(finding));
+    return report;
+}
+
 // --- launches --------------------------------------------------------------------------------------
 
 namespace {
@@ -379,6 +412,7 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
     launch.shadow = &state.shadow;
     launch.sync = &state.sync;
     launch.number = ++state.launches;
+    if (state.work != nullptr) state.work->what = "kernel " + report.kernel;
     // Every launch of a process shuffles differently, and the same from run to run.
     launch.seed = options.seed * 0x9E3779B97F4A7C15ull + launch.number;
     const std::string refused = refuse(loaded, launch, parameters.size());
@@ -398,6 +432,7 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
         static_cast<uint64_t>(threads), std::max<uint64_t>(1, clusters / kClustersPerThread)));
     threads = std::max(1, std::min(threads, options.multiprocessors));
     launch.parallel = threads > 1;
+    launch.quiet = std::vector<std::atomic<uint64_t>>(static_cast<size_t>(threads));
     state.shadow.new_launch();
     state.shadow.set_parallel(launch.parallel);
     state.sync.clear();
@@ -432,7 +467,6 @@ LaunchReport Device::launch(const LoadedFunction& loaded, const LaunchConfig& co
         report.counters.add(worker.counters);
         add_findings(report.findings, worker.findings);
         if (!faults[static_cast<size_t>(i)].empty() && !report.faulted) {
-    launch.quiet = std::vector<std::atomic<uint64_t>>(static_cast<size_t>(threads));
             report.faulted = true;
             report.fault = faults[static_cast<size_t>(i)];
         }

@@ -50,6 +50,9 @@ struct LaunchReport {
     uint64_t seed = 0;
 };
 
+struct StreamClock;
+struct StreamWork;
+
 class Device {
   public:
     explicit Device(const Options& options);
@@ -77,6 +80,12 @@ class Device {
     bool copy_to_host(void* host, uint64_t device, uint64_t bytes);
     bool copy_on_device(uint64_t to, uint64_t from, uint64_t bytes);
     bool fill(uint64_t device, uint32_t value, int value_bytes, uint64_t count);
+
+    /// The work that launches and touches from now on are, to find those of other streams that nothing
+    /// orders before it (check/streams.hpp). `host`: what all further work is ordered behind.
+    void set_work(std::shared_ptr<StreamWork> work, const StreamClock& host);
+    /// The work is a copy or fill of device memory, which is done by other functions: its findings.
+    LaunchReport touch(uint64_t address, uint64_t bytes, bool writes);
 
     /// Runs a launch to its end. `parameters`: the kernel's parameters laid out as PTX lays them out.
     LaunchReport launch(const LoadedFunction& function, const LaunchConfig& config,

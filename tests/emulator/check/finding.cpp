@@ -30,6 +30,8 @@ const char* finding_name(FindingKind kind) noexcept {
             return "bad-descriptor";
         case FindingKind::kDoubleWrite:
             return "double-write";
+        case FindingKind::kStreamRace:
+            return "stream-race";
         case FindingKind::kCount:
             break;
     }

@@ -21,6 +21,7 @@ enum class FindingKind : uint8_t {
     kBadBarrier,     ///< arrival counts, phases or mbarriers misused
     kBadDescriptor,  ///< wgmma, tensor map
     kDoubleWrite,    ///< opt-in: an output element written more than once
+    kStreamRace,     ///< works of two streams touch the same bytes and nothing orders them
     kCount
 };
 

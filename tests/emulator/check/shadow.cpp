@@ -291,6 +291,10 @@ GlobalPage& GlobalShadow::page(uint64_t address) {
         page->shift = 2;
         page->ranges.clear();
         page->next_range = 0;
+        if (work_ != nullptr) {
+            if (page->streams == nullptr) page->streams = std::make_unique<PageStreams>();
+            page->streams->begin(work_, host_);
+        }
     }
     return *page;
 }
@@ -304,6 +308,30 @@ struct Unlock {
     }
 };
 }  // namespace
+
+void GlobalShadow::touch(GlobalPage& page, uint64_t address, uint32_t bytes, bool writes,
+                         bool strong, Conflict* result) const {
+    const auto from = static_cast<uint32_t>((address - base_) % kPage);
+    const PageStreams::Race race = page.streams->touch(from, bytes, writes, strong);
+    if (race.other == nullptr || *result) return;
+    result->kind = FindingKind::kStreamRace;
+    result->address = address - from + race.at;
+    result->other_writes = race.other_writes;
+    result->other_work = race.other;
+}
+
+Conflict GlobalShadow::touch(uint64_t address, uint64_t bytes, bool writes) {
+    Conflict result;
+    while (work_ != nullptr && bytes != 0) {
+        const uint64_t here = std::min(bytes, kPage - (address - base_) % kPage);
+        GlobalPage& page = this->page(address);
+        const Unlock unlock{page, parallel_};
+        touch(page, address, static_cast<uint32_t>(here), writes, false, &result);
+        address += here;
+        bytes -= here;
+    }
+    return result;
+}
 
 namespace {
 bool is_same(const Ordering::SeenWrite& seen, uint64_t address, const GlobalPage::Cell& cell) {
@@ -391,6 +419,7 @@ Conflict GlobalShadow::read(const Party& who, uint64_t address, uint32_t bytes, 
                 }
             }
         }
+        if (work_ != nullptr) touch(page, address, here, false, who.strong, &result);
         GlobalPage::Range range;
         range.from = static_cast<uint16_t>(start);
         range.to = static_cast<uint16_t>(start + here - 1);
@@ -480,6 +509,7 @@ Conflict GlobalShadow::write(const Party& who, uint64_t address, uint32_t bytes,
                 if (result) result.other_pc = range.pc;
             }
         }
+        if (work_ != nullptr) touch(page, address, here, true, who.strong, &result);
         const uint8_t flags = flags_of(who);
         const uint32_t size = 1u << page.shift;
         for (uint32_t at = start; at < end; at += size) {

@@ -25,6 +25,7 @@
 
 #include "tests/emulator/check/clocks.hpp"
 #include "tests/emulator/check/finding.hpp"
+#include "tests/emulator/check/streams.hpp"
 #include "tests/emulator/exec/op.hpp"
 
 namespace emulator {
@@ -42,6 +43,7 @@ struct Conflict {
     uint32_t other_tick = 0;
     int other_lane = 0;
     uint64_t address = 0;
+    const StreamWork* other_work = nullptr;  ///< of a kStreamRace; lives as long as the launch
     explicit operator bool() const noexcept { return kind != FindingKind::kCount; }
 };
 
@@ -135,6 +137,7 @@ struct GlobalPage {
     std::unique_ptr<Cell[]> cells;
     std::vector<Range> ranges;
     uint32_t next_range = 0;
+    std::unique_ptr<PageStreams> streams;
 };
 
 class GlobalShadow {
@@ -146,6 +149,15 @@ class GlobalShadow {
 
     /// A launch begins: everything older is ordered before it.
     void new_launch() noexcept { ++launch_; }
+    /// The work that accesses belong to from now on; null: nobody asks for the order of streams.
+    /// `host`: what all further work is ordered behind.
+    void set_work(std::shared_ptr<const StreamWork> work, StreamClock host) {
+        new_launch();
+        work_ = std::move(work);
+        host_ = std::move(host);
+    }
+    /// A copy or fill touches bytes: checks and notes it for the streams' sake.
+    Conflict touch(uint64_t address, uint64_t bytes, bool writes);
     /// Several host threads work on it.
     void set_parallel(bool parallel) noexcept { parallel_ = parallel; }
 
@@ -157,6 +169,8 @@ class GlobalShadow {
 
   private:
     GlobalPage& page(uint64_t address);
+    void touch(GlobalPage& page, uint64_t address, uint32_t bytes, bool writes, bool strong,
+               Conflict* result) const;
     Conflict compare(const Party& who, uint64_t address, int lane, uint32_t cluster,
                      uint32_t column, uint32_t tick, int other_lane, uint8_t flags) const;
 
@@ -164,6 +178,8 @@ class GlobalShadow {
     GlobalPage** pages_ = nullptr;
     uint32_t launch_ = 1;
     bool parallel_ = false;
+    std::shared_ptr<const StreamWork> work_;
+    StreamClock host_;
 };
 
 }  // namespace emulator

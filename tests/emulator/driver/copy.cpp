@@ -29,10 +29,12 @@ bool is_on_device(Driver& driver, uint64_t address, uint64_t bytes, Side side) {
     return true;
 }
 
-/// Copies now; a device range that has been freed since it was checked is an illegal address.
+/// Copies now, for the work that runs; a device range that has been freed since it was checked is an illegal address.
 void copy_now(Driver& driver, uint64_t to, bool to_device, uint64_t from, bool from_device,
               uint64_t bytes) {
     Device& device = driver.device();
+    if (from_device) driver.touch(from, bytes, false);
+    if (to_device) driver.touch(to, bytes, true);
     bool done = true;
     if (to_device && from_device)
         done = device.copy_on_device(to, from, bytes);
@@ -157,10 +159,13 @@ void enqueue_fill(Driver& driver, const Fill& fill, Stream& stream) {
     const CUresult refused = driver.injected(EMULATOR_FAIL_COPY);
     require(refused == CUDA_SUCCESS, refused);
     driver.enqueue(stream, CU_GRAPH_NODE_TYPE_MEMSET, [=, &driver](Context&) {
-        for (size_t row = 0; row < fill.height; ++row)
+        for (size_t row = 0; row < fill.height; ++row) {
+            driver.touch(fill.to + row * fill.pitch,
+                         fill.width * static_cast<uint64_t>(fill.element), true);
             require(driver.device().fill(fill.to + row * fill.pitch, fill.value, fill.element,
                                          fill.width),
                     CUDA_ERROR_ILLEGAL_ADDRESS);
+        }
     });
 }
 

@@ -79,37 +79,6 @@ GraphExec* instantiate(Driver& driver, CUgraph graph, unsigned long long flags) 
     return exec;
 }
 
-uint64_t next_random(uint64_t& state) {
-    state += 0x9E3779B97F4A7C15u;
-    uint64_t z = state;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-    return z ^ (z >> 31);
-}
-
-void run_steps(Driver& driver, Context& context, const std::vector<GraphExec::Step>& steps) {
-    std::vector<size_t> open(steps.size());
-    std::vector<std::vector<size_t>> dependents(steps.size());
-    std::vector<size_t> ready;
-    for (size_t i = 0; i < steps.size(); ++i) {
-        open[i] = steps[i].dependencies.size();
-        if (open[i] == 0) ready.push_back(i);
-        for (const size_t dependency : steps[i].dependencies)
-            dependents[dependency].push_back(i);
-    }
-    uint64_t random = driver.seed;
-    while (!ready.empty()) {
-        const size_t pick = next_random(random) % ready.size();
-        const size_t step = ready[pick];
-        ready[pick] = ready.back();
-        ready.pop_back();
-        if (steps[step].work) steps[step].work(context);
-        for (const size_t dependent : dependents[step]) {
-            if (--open[dependent] == 0) ready.push_back(dependent);
-        }
-    }
-}
-
 /// The list-of-handles convention: without an array the count is asked for.
 template <typename T>
 void put_list(const std::vector<T>& all, T* out, size_t* count) {
@@ -352,11 +321,10 @@ CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
         Stream& where = driver.stream_of(stream);
         require(known.context == nullptr || known.context == where.context);
         // The steps are copied: a graph that is captured into another is that of now.
-        driver.enqueue(where, CU_GRAPH_NODE_TYPE_GRAPH,
-                       [&driver, steps = known.steps](Context& context) {
-                           run_steps(driver, context, steps);
-                       });
-        if (driver.findings_fail && where.capture == nullptr) driver.synchronize(*where.context);
+        driver.enqueue(
+            where, CU_GRAPH_NODE_TYPE_GRAPH,
+            [&driver, steps = known.steps](Context& context) { driver.run_graph(context, steps); });
+        if (driver.findings_fail && where.capture == nullptr) Driver::surface(*where.context);
     });
 }
 

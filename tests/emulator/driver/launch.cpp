@@ -122,7 +122,7 @@ void launch_into(Driver& driver, const CUlaunchConfig& config, CUfunction handle
         require(recorded == CUDA_SUCCESS, recorded);
     }
     // Findings that count as failures are told at once: the launch's caller is to blame.
-    if (driver.findings_fail && node == nullptr) driver.synchronize(*stream.context);
+    if (driver.findings_fail && node == nullptr) Driver::surface(*stream.context);
 }
 
 }  // namespace

@@ -115,14 +115,10 @@ void Driver::destroy_context(Context& context) {
         object.alive = false;
         if (auto* module = dynamic_cast<Module*>(&object)) module->loaded.reset();
     });
+    host_.join(context.all);
     context.modules.clear();
     context.libraries.clear();
     context.alive = false;
-}
-
-void Driver::synchronize(Context& context) {
-    if (context.sticky == CUDA_SUCCESS) context.sticky = context.pending;
-    require(context.sticky == CUDA_SUCCESS, context.sticky);
 }
 
 // ---- Work ----
@@ -135,6 +131,7 @@ Stream& Driver::any_stream(CUstream handle) {
         if (stream == nullptr) {
             stream = make<Stream>(&context);
             stream->id = next_id++;
+            several_streams = true;
         }
         return *stream;
     }
@@ -168,6 +165,9 @@ GraphNode* Driver::enqueue(Stream& stream, CUgraphNodeType type, Work work) {
         return node;
     }
     forbid_legacy_dependency(stream);
+    begin_work(stream, type == CU_GRAPH_NODE_TYPE_MEMCPY   ? "the copy"
+                       : type == CU_GRAPH_NODE_TYPE_MEMSET ? "the fill"
+                                                           : "the work");
     run(*stream.context, work);
     return nullptr;
 }

@@ -18,6 +18,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tests/emulator/check/streams.hpp"
 #include "tests/emulator/device.hpp"
 #include "tests/emulator/driver/control.h"
 #include "tests/emulator/driver/cuda_api.hpp"
@@ -55,6 +56,7 @@ struct Context : Object {
     std::set<Module*> modules;
     std::map<Library*, Module*> libraries;  ///< loaded here
     CUfunc_cache cache_config = CU_FUNC_CACHE_PREFER_NONE;
+    StreamClock blocking, all;  ///< work of the streams that the legacy one waits for; of all
 };
 
 struct Module : Object {
@@ -98,6 +100,8 @@ struct Stream : Object {
     Capture* capture = nullptr;
     std::vector<GraphNode*> dependencies;  ///< while capturing: what the next node depends on
     std::vector<CUgraphNode> reported;     ///< storage of cuStreamGetCaptureInfo
+    StreamClock clock;                     ///< what its next work is ordered behind
+    std::vector<uint32_t> columns;         ///< its own, then those of branches of its graphs
 };
 
 struct Event : Object {
@@ -106,6 +110,7 @@ struct Event : Object {
     std::chrono::steady_clock::time_point when;
     Capture* capture = nullptr;  ///< recorded inside it
     std::vector<GraphNode*> dependencies;
+    StreamClock clock;  ///< of the stream, when it was recorded
 };
 
 /// One operation on the device; enqueued, or a graph's node.
@@ -240,11 +245,32 @@ class Driver {
     Context& context_of(CUcontext handle);
     Context* make_context(CUdevice device, unsigned flags, bool is_primary, unsigned api_version);
     void destroy_context(Context& context);
-    /// Lets the context's kept-back error surface: call it where the API synchronizes.
+    /// Lets the context's kept-back error surface.
+    static void surface(Context& context);
+    /// The same where the API waits for all work of a context, a stream or an event.
     void synchronize(Context& context);
+    void synchronize(Stream& stream);
+    void synchronize(Event& event);
     /// The work that a launch, copy, ... is: into the stream's capture, or done at once.
     /// Returns the node while capturing.
     GraphNode* enqueue(Stream& stream, CUgraphNodeType type, Work work);
+
+    // ---- Order between streams (order.cpp) ----
+    /// `stream` comes to know what its next work waits for.
+    void arrive(Stream& stream);
+    /// Work on the stream begins: what follows on the device is its doing.
+    void begin_work(Stream& stream, const char* what);
+    /// Runs steps of a graph as the work that has begun, each ordered behind its dependencies alone.
+    void run_graph(Context& context, const std::vector<GraphExec::Step>& steps);
+    /// The host learns what the work that runs now is ordered behind, and that it was done.
+    void host_learns_of_work() { host_.join(work_clock_); }
+    const StreamClock& work_clock() const { return work_clock_; }
+    void order_work_behind(const StreamClock& clock) { work_clock_.join(clock); }
+    /// A copy or a fill touches device memory.
+    void touch(uint64_t address, uint64_t bytes, bool writes);
+    /// Set by the first stream that a program makes: before, there is nothing to be unordered with.
+    bool several_streams = false;
+
     /// Runs work; a failure of it is kept back.
     void run(Context& context, const Work& work);
     /// The stream of a handle, to put work into: one of the current context.
@@ -316,6 +342,14 @@ class Driver {
     static bool in_forked_child();
 
   private:
+    void begin_moment(uint64_t stream, uint32_t column, const StreamClock& behind,
+                      const char* what);
+
+    StreamClock host_;        ///< what the host has waited for, all of its threads taken together
+    StreamClock work_clock_;  ///< of the work that runs now
+    Stream* working_ = nullptr;
+    bool in_graph_ = false;
+    std::vector<uint32_t> ticks_;  ///< by column
     std::unordered_map<const void*, std::unique_ptr<Object>> objects_;
     std::unique_ptr<Device> device_;
 };

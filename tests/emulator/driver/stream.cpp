@@ -26,6 +26,7 @@ void create_stream(Driver& driver, CUstream* stream, unsigned flags, int priorit
     auto* made = driver.make<Stream>(&context);
     made->id = driver.next_id++;
     made->flags = flags;
+    driver.several_streams = true;
     // Out of range is clamped, as the API says.
     made->priority = priority > kLeastPriority      ? kLeastPriority
                      : priority < kGreatestPriority ? kGreatestPriority
@@ -33,8 +34,9 @@ void create_stream(Driver& driver, CUstream* stream, unsigned flags, int priorit
     *stream = made;
 }
 
-void mark_recorded(Event& event) {
+void mark_recorded(Event& event, const StreamClock& clock) {
     event.recorded = true;
+    event.clock = clock;
     event.when = std::chrono::steady_clock::now();
 }
 
@@ -57,9 +59,9 @@ void record(Driver& driver, CUevent event, CUstream handle, unsigned flags) {
         known.dependencies.clear();
     }
     driver.enqueue(stream, CU_GRAPH_NODE_TYPE_EVENT_RECORD,
-                   [&known](Context&) { mark_recorded(known); });
+                   [&driver, &known](Context&) { mark_recorded(known, driver.work_clock()); });
     // Outside a capture the event counts as recorded even where the device has failed.
-    if (stream.capture == nullptr) mark_recorded(known);
+    if (stream.capture == nullptr) mark_recorded(known, stream.clock);
 }
 
 void wait_event(Driver& driver, CUstream handle, CUevent event, unsigned flags) {
@@ -68,7 +70,8 @@ void wait_event(Driver& driver, CUstream handle, CUevent event, unsigned flags) 
     Event& known = driver.get(event);
     const bool is_external = flags == CU_EVENT_WAIT_EXTERNAL;
     if (stream.capture != nullptr && is_external) {
-        driver.enqueue(stream, CU_GRAPH_NODE_TYPE_WAIT_EVENT, [](Context&) {});
+        driver.enqueue(stream, CU_GRAPH_NODE_TYPE_WAIT_EVENT,
+                       [&driver, &known](Context&) { driver.order_work_behind(known.clock); });
         return;
     }
     require(stream.capture != nullptr || !is_external);
@@ -79,6 +82,8 @@ void wait_event(Driver& driver, CUstream handle, CUevent event, unsigned flags) 
             fail(CUDA_ERROR_STREAM_CAPTURE_ISOLATION);
         }
         driver.forbid_legacy_dependency(stream);
+        driver.arrive(stream);
+        stream.clock.join(known.clock);
         return;  // what it stands for is done
     }
     Capture& capture = *known.capture;
@@ -121,7 +126,8 @@ void elapsed(Driver& driver, float* milliseconds, CUevent start, CUevent end) {
                 CUDA_ERROR_INVALID_HANDLE);
     }
     require(from.context == to.context, CUDA_ERROR_INVALID_HANDLE);
-    driver.synchronize(*from.context);
+    driver.synchronize(from);
+    driver.synchronize(to);
     // The emulator's own time: it says nothing about a GPU's.
     *milliseconds = std::chrono::duration<float, std::milli>(to.when - from.when).count();
 }
@@ -160,7 +166,7 @@ CUresult cuStreamSynchronize(CUstream stream) {
         forbid_on_capturing(driver, known);
         driver.forbid_legacy_dependency(known);
         driver.forbid_capture();
-        driver.synchronize(*known.context);
+        driver.synchronize(known);
     });
 }
 
@@ -169,7 +175,7 @@ CUresult cuStreamQuery(CUstream stream) {
         Stream& known = driver.any_stream(stream);
         forbid_on_capturing(driver, known);
         driver.forbid_legacy_dependency(known);
-        driver.synchronize(*known.context);
+        driver.synchronize(known);
     });
 }
 
@@ -227,6 +233,8 @@ CUresult cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void* u
         // Unlike a host function it is called even after a failure, and told of it.
         const Context& context = *known.context;
         const CUresult status = context.sticky != CUDA_SUCCESS ? context.sticky : context.pending;
+        driver.begin_work(known, "the callback");
+        driver.host_learns_of_work();
         call_host([&] { callback(stream, status, user_data); });
     });
 }
@@ -245,8 +253,11 @@ CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr address, size_t byt
 CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void* user_data) {
     return guard([&](Driver& driver) {
         require(function != nullptr);
-        driver.enqueue(driver.stream_of(stream), CU_GRAPH_NODE_TYPE_HOST,
-                       [=](Context&) { call_host([&] { function(user_data); }); });
+        // What it tells other threads of the host is not seen: they all know of it from now on.
+        driver.enqueue(driver.stream_of(stream), CU_GRAPH_NODE_TYPE_HOST, [=, &driver](Context&) {
+            driver.host_learns_of_work();
+            call_host([&] { function(user_data); });
+        });
     });
 }
 
@@ -280,7 +291,7 @@ CUresult cuEventSynchronize(CUevent event) {
         Event& known = driver.get(event);
         forbid_on_captured(driver, known);
         driver.forbid_capture();
-        if (known.recorded) driver.synchronize(*known.context);
+        if (known.recorded) driver.synchronize(known);
     });
 }
 
@@ -289,7 +300,7 @@ CUresult cuEventQuery(CUevent event) {
         Event& known = driver.get(event);
         forbid_on_captured(driver, known);
         driver.forbid_capture();
-        if (known.recorded) driver.synchronize(*known.context);
+        if (known.recorded) driver.synchronize(known);
     });
 }
 

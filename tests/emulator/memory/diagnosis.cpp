@@ -67,6 +67,10 @@ ThreadMemory::Place ThreadMemory::shared_at(Warp& warp, const Op& op, int lane, 
 
 std::string ThreadMemory::describe(Warp& warp, const Conflict& conflict,
                                    std::string* other_source) const {
+    if (conflict.other_work != nullptr)
+        return conflict.other_work->what + " in stream " +
+               std::to_string(conflict.other_work->stream) +
+               ", which no event, stream or synchronization orders";
     const Cluster& cluster = *warp.block().cluster;
     const uint32_t per_block = cluster.columns_per_block;
     const uint32_t rank = conflict.other_column / per_block;
