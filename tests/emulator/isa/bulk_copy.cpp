@@ -32,6 +32,26 @@ void prefetch(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
         warp.memory().resolve(warp, op, Space::kGlobal, from, bytes, false);
 }
 
+/// The lanes of `lanes` whose store is that of the first of them.
+LaneMask same_store(Warp& warp, const BulkDetail& detail, LaneMask lanes) {
+    const int first = __builtin_ctz(lanes);
+    if (detail.reduce) return 1u << first;
+    LaneMask same = 0;
+    for_lanes(lanes, [&](int lane) {
+        bool equal = detail.to.at(warp, lane) == detail.to.at(warp, first) &&
+                     detail.from.at(warp, lane) == detail.from.at(warp, first);
+        const auto compare = [&](Slot slot, uint32_t bits = ~0u) {
+            equal &= ((warp.u32(slot)[lane] ^ warp.u32(slot)[first]) & bits) == 0;
+        };
+        for (int d = 0; d < detail.rank; ++d)
+            compare(detail.coordinates[d]);
+        if (detail.rank == 0) compare(detail.size);
+        if (detail.byte_mask) compare(detail.bytes_written, 0xFFFFu);
+        same |= static_cast<LaneMask>(equal) << lane;
+    });
+    return same;
+}
+
 Outcome run_bulk(Warp& warp, const Op& op, LaneMask lanes) {
     const auto& detail = static_cast<const BulkDetail&>(*op.detail);
     using Direction = BulkDetail::Direction;
@@ -42,12 +62,18 @@ Outcome run_bulk(Warp& warp, const Op& op, LaneMask lanes) {
     for (int d = 0; d < detail.rank; ++d)
         check_source(warp, op, detail.coordinates[d], lanes, "a coordinate of a tensor copy");
     async_state(warp).last_load = &op;
+    if (detail.direction == Direction::kToGlobal) {
+        while (lanes != 0) {
+            const LaneMask same = same_store(warp, detail, lanes);
+            detail.rank != 0 ? store_tensor(warp, op, detail, same)
+                             : store_linear(warp, op, detail, same);
+            lanes &= ~same;
+        }
+        return Outcome::kNext;
+    }
     for_lanes(lanes, [&](int lane) {
         if (detail.direction == Direction::kPrefetch)
             prefetch(warp, op, detail, lane);
-        else if (detail.direction == Direction::kToGlobal)
-            detail.rank != 0 ? store_tensor(warp, op, detail, lane)
-                             : store_linear(warp, op, detail, lane);
         else
             detail.rank != 0 ? load_tensor(warp, op, detail, lane)
                              : load_linear(warp, op, detail, lane);

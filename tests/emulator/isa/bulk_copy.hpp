@@ -65,8 +65,9 @@ int64_t size_of(Warp& warp, const Op& op, const BulkDetail& detail, int lane);
 
 void load_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane);
 void load_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane);
-void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane);
-void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane);
+/// By lanes with the same operands.
+void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes);
+void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes);
 
 /// tensormap.replace, tensormap.cp_fenceproxy, fence.proxy.tensormap::generic.
 void lower_replace(const ptx::Instruction& in, LowerContext& context, Op& op);

@@ -1,5 +1,8 @@
 // Bulk copies out of shared memory: they complete in the thread's bulk groups, the source is read at
 // wait_group.read at the latest, the destination written at wait_group, or when the warp exits.
+// Lanes that execute one store with the same operands make one copy: so ptxas translates it (stores go
+// through the uniform datapath, once per distinct operands; loads and reductions once per lane), and
+// CUTLASS's epilogues rely on it.
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -18,20 +21,26 @@ using ptx::Space;
 void finish_stores(Warp& warp, LaneMask lanes, const uint32_t* groups, bool finish) {
     AsyncState& state = async_state(warp);
     for (BulkStore& store : state.stores) {
-        if ((lanes >> store.lane & 1u) == 0 || store.group >= groups[store.lane]) continue;
+        LaneMask waited = 0;
+        for_lanes(store.lanes & lanes, [&](int lane) {
+            waited |= static_cast<LaneMask>(store.group[lane] < groups[lane]) << lane;
+        });
+        if (waited == 0) continue;
         if (!store.was_read) {
             store.read(warp);
             store.was_read = true;
         }
+        // First, so that the write that lands is no race with itself when it was issued.
+        finish_async(warp, waited, finish ? store.writing : store.reading);
         if (finish && store.write) {
             store.write(warp);
             store.write = nullptr;
             count_in_flight(warp, warp.block(), -store.bytes);
         }
-        finish_async(warp, 1u << store.lane, store.moment);
+        if (finish) store.lanes &= ~waited;
     }
     state.stores.erase(std::remove_if(state.stores.begin(), state.stores.end(),
-                                      [](const BulkStore& store) { return !store.write; }),
+                                      [](const BulkStore& store) { return store.lanes == 0; }),
                        state.stores.end());
 }
 
@@ -39,7 +48,7 @@ void AsyncState::on_exit(Warp& warp) {
     for (const BulkStore& store : stores)
         if (!store.was_read)
             warp.report(
-                *store.op, 1u << store.lane, FindingKind::kUnfinishedCopy,
+                *store.op, store.lanes, FindingKind::kUnfinishedCopy,
                 "a thread exits before cp.async.bulk.wait_group.read: the copy may still read "
                 "the block's shared memory");
     uint32_t all[kWarpLanes];
@@ -86,27 +95,30 @@ struct StorePiece {
     uint8_t* where;
 };
 
-/// Puts a store in flight. `gather` reads the data out of shared memory (`data` has `data_bytes`);
+/// Puts a store of `lanes` in flight. `gather` reads the data out of shared memory (`data` has `data_bytes`);
 /// `pieces` say where it goes.
-void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, int lane, Moment moment,
-                  int64_t data_bytes, std::function<void(uint8_t* data)> gather,
+void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes,
+                  Moment reading, int64_t data_bytes, std::function<void(uint8_t* data)> gather,
                   std::vector<StorePiece> pieces, uint32_t byte_mask, ReductionType type,
                   Unwritten unwritten) {
     int64_t bytes = 0;
+    // Later than the read: wait_group.read says nothing of it.
+    const Moment writing = begin_async(warp, Engine::kBulkStore);
     for (const StorePiece& piece : pieces) {
         bytes += piece.bytes;
         if (!detail.reduce && byte_mask == 0xFFFFu)
             warp.memory().note_write(warp, op, piece.where, piece.bytes, Proxy::kAsync, false,
-                                     moment);
+                                     writing);
     }
     warp.counters().bulk_store_bytes += static_cast<uint64_t>(bytes);
     AsyncState& state = async_state(warp);
     BulkStore store;
     store.op = &op;
-    store.lane = lane;
-    store.group = state.bulk_committed[lane];
+    store.lanes = lanes;
+    store.group = state.bulk_committed;
     store.bytes = bytes;
-    store.moment = moment;
+    store.reading = reading;
+    store.writing = writing;
     auto data = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data_bytes));
     store.read = [data, gather](Warp&) { gather(data->data()); };
     const Op* by = &op;
@@ -121,13 +133,13 @@ void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, int lane, 
             }
             if (byte_mask == 0xFFFFu) {
                 owner.memory().note_write(owner, *by, piece.where, piece.bytes, Proxy::kAsync, true,
-                                          moment);
+                                          writing);
                 std::memcpy(piece.where, from, static_cast<size_t>(piece.bytes));
             } else {
                 for (int64_t i = 0; i < piece.bytes; ++i) {
                     if ((byte_mask >> (i % 16) & 1u) == 0) continue;
                     owner.memory().note_write(owner, *by, piece.where + i, 1, Proxy::kAsync, true,
-                                              moment);
+                                              writing);
                     piece.where[i] = from[i];
                 }
             }
@@ -179,7 +191,8 @@ bool reduction_type_of(TensorType type, ReductionType* out) {
 
 }  // namespace
 
-void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
+void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes) {
+    const int lane = __builtin_ctz(lanes);
     const uint64_t from = shared_address(Space::kShared, detail.from.at(warp, lane));
     const uint64_t to = detail.to.at(warp, lane);
     const int64_t bytes = size_of(warp, op, detail, lane);
@@ -192,17 +205,18 @@ void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane) 
     if (source == nullptr || where == nullptr) return;
     const Moment moment = begin_async(warp, Engine::kBulkStore);
     Unwritten unwritten;
-    if (!memory.note_read(warp, op, source, bytes, Proxy::kAsync, moment))
+    if (!memory.note_read(warp, op, source, bytes, Proxy::kAsync, moment, lanes))
         find_unwritten(warp, op, source, bytes, 0, moment, &unwritten);
     const uint32_t mask =
         detail.byte_mask ? warp.u32(detail.bytes_written)[lane] & 0xFFFFu : 0xFFFFu;
     launch_store(
-        warp, op, detail, lane, moment, bytes,
+        warp, op, detail, lanes, moment, bytes,
         [source, bytes](uint8_t* data) { std::memcpy(data, source, static_cast<size_t>(bytes)); },
         {{0, bytes, to, where}}, mask, detail.type, std::move(unwritten));
 }
 
-void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
+void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes) {
+    const int lane = __builtin_ctz(lanes);
     const uint64_t from = shared_address(Space::kShared, detail.from.at(warp, lane));
     TensorMap map;
     if (!check_alignment(warp, op, lane, from, 128, "the shared side") ||
@@ -224,7 +238,8 @@ void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) 
     const uint8_t* source = memory.resolve(warp, op, Space::kShared, from, box.bytes(), false);
     if (source == nullptr) return;
     const Moment moment = begin_async(warp, Engine::kBulkStore);
-    const bool written = memory.note_read(warp, op, source, box.bytes(), Proxy::kAsync, moment);
+    const bool written =
+        memory.note_read(warp, op, source, box.bytes(), Proxy::kAsync, moment, lanes);
     const auto base = static_cast<uint32_t>(from & 0xFFFFFFu);
     const uint8_t* shared = source - base;
     std::vector<StorePiece> pieces;
@@ -245,7 +260,7 @@ void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) 
     });
     if (fault) return;
     launch_store(
-        warp, op, detail, lane, moment, box.bytes(),
+        warp, op, detail, lanes, moment, box.bytes(),
         [box, shared, base](uint8_t* data) {
             for (int64_t offset = 0; offset < box.bytes(); offset += box.row_bytes())
                 gather_row(data + offset, shared, base, offset, box.row_bytes(), box.map.swizzle);
