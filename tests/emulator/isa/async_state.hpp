@@ -31,12 +31,13 @@ struct AsyncCopy {
     alignas(16) std::array<uint8_t, 16 * kWarpLanes> data{};
 };
 
-/// A bulk copy out of shared memory, tracked by its thread's bulk groups. `read` takes the data out of
-/// shared memory, `write` brings it to its destination; both run once, as late as they may.
+/// A bulk copy out of shared memory, tracked by its threads' bulk groups. `read` takes the data out of
+/// shared memory, `write` brings it to its destination; both run once, as late as they may: when the
+/// first of its lanes waits for them.
 struct BulkStore {
     const Op* op = nullptr;
-    int lane = 0;
-    uint32_t group = 0;  ///< as AsyncCopy::group, of bulk groups
+    LaneMask lanes = 0;                        ///< that asked for it and have not waited for it
+    std::array<uint32_t, kWarpLanes> group{};  ///< as AsyncCopy::group, of bulk groups, by lane
     int64_t bytes = 0;
     Moment moment;
     bool was_read = false;

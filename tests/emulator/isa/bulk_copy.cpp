@@ -7,6 +7,9 @@
 //   out of shared memory     completes in the thread's bulk groups: the source is read at
 //                            wait_group.read at the latest, the destination written at wait_group, or
 //                            when the warp exits
+// Lanes that execute one store with the same operands make one copy: so ptxas translates it (stores go
+// through the uniform datapath, once per distinct operands; loads and reductions once per lane), and
+// CUTLASS's epilogues rely on it.
 // Out-of-bounds elements of a box read as zero (or NaN, all bits of exponent and mantissa set), are not
 // written, and count as transferred. Refused: im2col, im2col::w, gather4, scatter4 (load error),
 // interleaved maps and the 128B swizzles with larger atoms (finding, as the map is data).
@@ -32,7 +35,11 @@ using ptx::Space;
 void finish_stores(Warp& warp, LaneMask lanes, const uint32_t* groups, bool finish) {
     AsyncState& state = async_state(warp);
     for (BulkStore& store : state.stores) {
-        if ((lanes >> store.lane & 1u) == 0 || store.group >= groups[store.lane]) continue;
+        LaneMask waited = 0;
+        for_lanes(store.lanes & lanes, [&](int lane) {
+            waited |= static_cast<LaneMask>(store.group[lane] < groups[lane]) << lane;
+        });
+        if (waited == 0) continue;
         if (!store.was_read) {
             store.read(warp);
             store.was_read = true;
@@ -42,10 +49,11 @@ void finish_stores(Warp& warp, LaneMask lanes, const uint32_t* groups, bool fini
             store.write = nullptr;
             count_in_flight(warp, warp.block(), -store.bytes);
         }
-        finish_async(warp, 1u << store.lane, store.moment);
+        finish_async(warp, waited, store.moment);
+        if (finish) store.lanes &= ~waited;
     }
     state.stores.erase(std::remove_if(state.stores.begin(), state.stores.end(),
-                                      [](const BulkStore& store) { return !store.write; }),
+                                      [](const BulkStore& store) { return store.lanes == 0; }),
                        state.stores.end());
 }
 
@@ -53,7 +61,7 @@ void AsyncState::on_exit(Warp& warp) {
     for (const BulkStore& store : stores)
         if (!store.was_read)
             warp.report(
-                *store.op, 1u << store.lane, FindingKind::kUnfinishedCopy,
+                *store.op, store.lanes, FindingKind::kUnfinishedCopy,
                 "a thread exits before cp.async.bulk.wait_group.read: the copy may still read "
                 "the block's shared memory");
     uint32_t all[kWarpLanes];
@@ -389,9 +397,9 @@ struct StorePiece {
     uint8_t* where;
 };
 
-/// Puts a store in flight. `gather` reads the data out of shared memory (`data` has `data_bytes`);
+/// Puts a store of `lanes` in flight. `gather` reads the data out of shared memory (`data` has `data_bytes`);
 /// `pieces` say where it goes.
-void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, int lane, Moment moment,
+void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes, Moment moment,
                   int64_t data_bytes, std::function<void(uint8_t* data)> gather,
                   std::vector<StorePiece> pieces, uint32_t byte_mask, ReductionType type,
                   Unwritten unwritten) {
@@ -406,8 +414,8 @@ void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, int lane, 
     AsyncState& state = async_state(warp);
     BulkStore store;
     store.op = &op;
-    store.lane = lane;
-    store.group = state.bulk_committed[lane];
+    store.lanes = lanes;
+    store.group = state.bulk_committed;
     store.bytes = bytes;
     store.moment = moment;
     auto data = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data_bytes));
@@ -447,7 +455,8 @@ void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, int lane, 
     state.stores.push_back(std::move(store));
 }
 
-void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
+void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes) {
+    const int lane = __builtin_ctz(lanes);
     const uint64_t from = shared_address(Space::kShared, detail.from.at(warp, lane));
     const uint64_t to = detail.to.at(warp, lane);
     const int64_t bytes = size_of(warp, op, detail, lane);
@@ -465,7 +474,7 @@ void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, int lane) 
     const uint32_t mask =
         detail.byte_mask ? warp.u32(detail.bytes_written)[lane] & 0xFFFFu : 0xFFFFu;
     launch_store(
-        warp, op, detail, lane, moment, bytes,
+        warp, op, detail, lanes, moment, bytes,
         [source, bytes](uint8_t* data) { std::memcpy(data, source, static_cast<size_t>(bytes)); },
         {{0, bytes, to, where}}, mask, detail.type, std::move(unwritten));
 }
@@ -503,7 +512,8 @@ bool reduction_type_of(TensorType type, ReductionType* out) {
     }
 }
 
-void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
+void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes) {
+    const int lane = __builtin_ctz(lanes);
     const uint64_t from = shared_address(Space::kShared, detail.from.at(warp, lane));
     TensorMap map;
     if (!check_alignment(warp, op, lane, from, 128, "the shared side") ||
@@ -546,7 +556,7 @@ void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, int lane) 
     });
     if (fault) return;
     launch_store(
-        warp, op, detail, lane, moment, box.bytes(),
+        warp, op, detail, lanes, moment, box.bytes(),
         [box, shared, base](uint8_t* data) {
             for (int64_t offset = 0; offset < box.bytes(); offset += box.row_bytes())
                 gather_row(data + offset, shared, base, offset, box.row_bytes(), box.map.swizzle);
@@ -566,6 +576,26 @@ void prefetch(Warp& warp, const Op& op, const BulkDetail& detail, int lane) {
         warp.memory().resolve(warp, op, Space::kGlobal, from, bytes, false);
 }
 
+/// The lanes of `lanes` whose store is that of the first of them.
+LaneMask same_store(Warp& warp, const BulkDetail& detail, LaneMask lanes) {
+    const int first = __builtin_ctz(lanes);
+    if (detail.reduce) return 1u << first;
+    LaneMask same = 0;
+    for_lanes(lanes, [&](int lane) {
+        bool equal = detail.to.at(warp, lane) == detail.to.at(warp, first) &&
+                     detail.from.at(warp, lane) == detail.from.at(warp, first);
+        const auto compare = [&](Slot slot, uint32_t bits = ~0u) {
+            equal &= ((warp.u32(slot)[lane] ^ warp.u32(slot)[first]) & bits) == 0;
+        };
+        for (int d = 0; d < detail.rank; ++d)
+            compare(detail.coordinates[d]);
+        if (detail.rank == 0) compare(detail.size);
+        if (detail.byte_mask) compare(detail.bytes_written, 0xFFFFu);
+        same |= static_cast<LaneMask>(equal) << lane;
+    });
+    return same;
+}
+
 Outcome run_bulk(Warp& warp, const Op& op, LaneMask lanes) {
     const auto& detail = static_cast<const BulkDetail&>(*op.detail);
     using Direction = BulkDetail::Direction;
@@ -576,12 +606,18 @@ Outcome run_bulk(Warp& warp, const Op& op, LaneMask lanes) {
     for (int d = 0; d < detail.rank; ++d)
         check_source(warp, op, detail.coordinates[d], lanes, "a coordinate of a tensor copy");
     async_state(warp).last_load = &op;
+    if (detail.direction == Direction::kToGlobal) {
+        while (lanes != 0) {
+            const LaneMask same = same_store(warp, detail, lanes);
+            detail.rank != 0 ? store_tensor(warp, op, detail, same)
+                             : store_linear(warp, op, detail, same);
+            lanes &= ~same;
+        }
+        return Outcome::kNext;
+    }
     for_lanes(lanes, [&](int lane) {
         if (detail.direction == Direction::kPrefetch)
             prefetch(warp, op, detail, lane);
-        else if (detail.direction == Direction::kToGlobal)
-            detail.rank != 0 ? store_tensor(warp, op, detail, lane)
-                             : store_linear(warp, op, detail, lane);
         else
             detail.rank != 0 ? load_tensor(warp, op, detail, lane)
                              : load_linear(warp, op, detail, lane);
