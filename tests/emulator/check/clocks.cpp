@@ -8,22 +8,6 @@
 namespace emulator {
 namespace {
 
-void join_row(Row& into, const Row& from) {
-    if (from.empty()) return;
-    if (into.empty()) {
-        into = from;
-        return;
-    }
-    for (size_t i = 0; i < from.size(); ++i)
-        into[i] = std::max(into[i], from[i]);
-}
-
-bool covers(const Row& a, const Row& b) {
-    for (size_t i = 0; i < b.size(); ++i)
-        if (a[i] < b[i]) return false;
-    return true;
-}
-
 void join_world(std::shared_ptr<const World>& into, const std::shared_ptr<const World>& from) {
     if (!from || from == into) return;
     if (!into) {
@@ -41,11 +25,11 @@ void join_world(std::shared_ptr<const World>& into, const std::shared_ptr<const 
             joined->clusters.push_back(*b++);
             changed = true;
         } else {
-            if (a->second == b->second || covers(*a->second, *b->second)) {
+            if (a->second == b->second || a->second->covers(*b->second)) {
                 joined->clusters.push_back(*a);
             } else {
                 auto row = std::make_shared<Row>(*a->second);
-                join_row(*row, *b->second);
+                row->join(*b->second);
                 joined->clusters.emplace_back(a->first, std::move(row));
                 changed = true;
             }
@@ -84,6 +68,15 @@ void new_tick(Warp& warp, Ordering& ordering) {
 /// `lanes` come to know `clock`. That it knows the warp itself up to a tick means that lanes of the
 /// warp have released that much: then `lanes` know it of all the others.
 void learn(Warp& warp, LaneMask lanes, Ordering& ordering, const Clock& clock) {
+    const Row::LaneTicks* own = clock.seen.lanes_of(ordering.column);
+    if (own != nullptr && *std::max_element(own->begin(), own->end()) > ordering.lane_floor) {
+        // Some lanes have released more than the others.
+        auto& known = lane_matrix(ordering);
+        for_lanes(lanes, [&](int lane) {
+            for (size_t other = 0; other < own->size(); ++other)
+                known[lane][other] = std::max(known[lane][other], (*own)[other]);
+        });
+    }
     if (!clock.seen.empty() && clock.seen[ordering.column] > ordering.lane_floor) {
         const uint32_t tick = clock.seen[ordering.column];
         if ((warp.live() & ~lanes) == 0) {
@@ -99,6 +92,30 @@ void learn(Warp& warp, LaneMask lanes, Ordering& ordering, const Clock& clock) {
     ordering.clock.join(clock);
 }
 
+/// `clock` joins what `lanes` know. To exit is no release: lanes that have exited count as others.
+void hand_on(Warp& warp, LaneMask lanes, Ordering& ordering, Clock& clock) {
+    if ((warp.started() & ~lanes) == 0) {
+        clock.join(ordering.clock);
+        return;
+    }
+    uint32_t& own = ordering.clock.seen[ordering.column];
+    const uint32_t tick = own;
+    Row::LaneTicks known;
+    for (int other = 0; other < kWarpLanes; ++other) {
+        uint32_t& ticks = known[static_cast<size_t>(other)];
+        ticks = ordering.lane_floor;
+        if (((lanes | ~warp.started()) >> other & 1) != 0) ticks = tick;
+        if (!ordering.lanes) continue;
+        for_lanes(lanes, [&](int lane) {
+            ticks = std::max(ticks, (*ordering.lanes)[lane][static_cast<size_t>(other)]);
+        });
+    }
+    own = ordering.lane_floor;
+    clock.join(ordering.clock);
+    own = tick;
+    clock.seen.join_lanes(ordering.column, known);
+}
+
 /// 0 the same block, 1 the same cluster, 2 elsewhere.
 int distance(Warp& warp, const SyncVariable::Released& released) {
     if (released.cluster != warp.block().cluster->number) return 2;
@@ -108,25 +125,26 @@ int distance(Warp& warp, const SyncVariable::Released& released) {
 }  // namespace
 
 void Clock::join(const Clock& other) {
-    join_row(seen, other.seen);
-    join_row(proxied, other.proxied);
+    seen.join(other.seen);
+    proxied.join(other.proxied);
     join_world(world, other.world);
     join_world(proxied_world, other.proxied_world);
 }
 
-bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick) noexcept {
+bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick,
+                 int lane) noexcept {
     if (world == nullptr) return false;
     const auto found =
         std::lower_bound(world->clusters.begin(), world->clusters.end(), cluster,
                          [](const auto& entry, uint32_t wanted) { return entry.first < wanted; });
     return found != world->clusters.end() && found->first == cluster &&
-           (*found->second)[column] >= tick;
+           found->second->knows(column, tick, lane);
 }
 
-void release(Warp& warp, LaneMask /*lanes*/, Clock& clock) {
+void release(Warp& warp, LaneMask lanes, Clock& clock) {
     Ordering* ordering = warp.ordering();
     if (ordering == nullptr) return;
-    clock.join(ordering->clock);
+    hand_on(warp, lanes, *ordering, clock);
     new_tick(warp, *ordering);
 }
 
@@ -214,8 +232,8 @@ Moment land_async(Warp& warp, Block& block, uint32_t mbarrier, Clock& clock) {
     }
     const Moment moment{found->second, ++cluster.tick};
     const size_t columns = size_t{cluster.columns_per_block} * cluster.blocks.size();
-    clock.seen.resize(columns, 0);
-    clock.proxied.resize(columns, 0);
+    clock.seen.resize(columns);
+    clock.proxied.resize(columns);
     clock.seen[moment.column] = moment.tick;
     clock.proxied[moment.column] = moment.tick;
     return moment;
@@ -291,15 +309,20 @@ void fence_clocks(Warp& warp, int reach) {
             ordering->observed[level].clear();
         }
     }
-    for (int level = 0; level <= reach; ++level)
-        ordering->fenced[level] = ordering->clock;
+    // Lanes that fence without the others add to what those have fenced.
+    const LaneMask lanes = warp.group().lanes;
+    const bool all = (warp.started() & ~lanes) == 0;
+    for (int level = 0; level <= reach; ++level) {
+        if (all) ordering->fenced[level].clear();
+        hand_on(warp, lanes, *ordering, ordering->fenced[level]);
+    }
     new_tick(warp, *ordering);
 }
 
 void fence_proxy_clocks(Warp& warp) {
     Ordering* ordering = warp.ordering();
     if (ordering == nullptr) return;
-    join_row(ordering->clock.proxied, ordering->clock.seen);
+    ordering->clock.proxied.join(ordering->clock.seen);
     join_world(ordering->clock.proxied_world, ordering->clock.world);
     new_tick(warp, *ordering);
 }

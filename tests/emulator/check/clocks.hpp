@@ -9,6 +9,10 @@
 // own. An access is ordered before another if the second's clock has the first's column at the
 // first's tick or later.
 //
+// Lanes. A warp's clock is that of all its lanes, but lanes that release without the others hand on
+// only their own accesses, and of the other lanes' what bar.warp.sync or a barrier has ordered before
+// (Row::lanes_of()): lane 0 alone cannot free a buffer that lane 5 may still read.
+//
 // The async proxy (bulk copies, wgmma operands) sees generic writes only after fence.proxy.async: each
 // Clock carries a second row, what is known to be visible to the async proxy. A fence.proxy.async
 // copies the first row into it; releases and acquires hand on both.
@@ -25,15 +29,13 @@
 #include <utility>
 #include <vector>
 
+#include "tests/emulator/check/row.hpp"
 #include "tests/emulator/exec/op.hpp"
 
 namespace emulator {
 
 class Block;
 class Warp;
-
-/// Ticks by column, of one cluster.
-using Row = std::vector<uint32_t>;
 
 /// What is known of other clusters, sorted by number of the cluster. Never changed once shared.
 struct World {
@@ -81,7 +83,7 @@ struct Moment {
 };
 
 /// `lanes` of the running group release: `clock` joins what they know. For arrivals at named barriers,
-/// mbarriers and cluster barriers. The warp takes a new tick.
+/// mbarriers and cluster barriers. The warp takes a new tick. Without all live lanes: see "Lanes".
 void release(Warp& warp, LaneMask lanes, Clock& clock);
 /// The same for an arrival that is only .relaxed: it hands on what the warp's last fence of that reach
 /// (0 block, 1 cluster, 2 device) or more has made ready.
@@ -136,8 +138,8 @@ struct Ordering {
     std::array<uint64_t, 4> read_before{};
     uint32_t next_read = 0;
 
-    bool knows(uint32_t its_column, uint32_t its_tick) const noexcept {
-        return clock.seen[its_column] >= its_tick;
+    bool knows(uint32_t its_column, uint32_t its_tick, int its_lane) const noexcept {
+        return clock.seen.knows(its_column, its_tick, its_lane);
     }
     /// Is `lane` ordered behind this warp's own access by `other` at `its_tick`?
     bool lanes_ordered(int lane, int other, uint32_t its_tick) const noexcept {
@@ -165,7 +167,8 @@ void strong_read(Warp& warp, LaneMask lanes, const SyncVariable& variable, int r
 void fence_clocks(Warp& warp, int reach);
 void fence_proxy_clocks(Warp& warp);
 
-/// Is an access by (column, tick) of cluster number `cluster` known in `world`?
-bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick) noexcept;
+/// Is an access by (column, tick, lane) of cluster number `cluster` known in `world`?
+bool world_knows(const World* world, uint32_t cluster, uint32_t column, uint32_t tick,
+                 int lane) noexcept;
 
 }  // namespace emulator

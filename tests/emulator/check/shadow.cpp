@@ -94,10 +94,12 @@ Conflict SharedShadow::check_writer(const Party& who, uint32_t cell, int lane, b
             return conflict(FindingKind::kLaneRace);
         return {};
     }
-    if (!strong_pair && !ordering.knows(column, tick)) return conflict(FindingKind::kSharedRace);
+    const int other = static_cast<int>(by & 31);
+    if (!strong_pair && !ordering.knows(column, tick, other))
+        return conflict(FindingKind::kSharedRace);
     // What the async proxy reads must have been made visible to it.
     if (who.async_proxy && !writes && (by & kAsyncWrite) == 0 &&
-        (ordering.clock.proxied.empty() || ordering.clock.proxied[column] < tick))
+        (ordering.clock.proxied.empty() || !ordering.clock.proxied.knows(column, tick, other)))
         return conflict(FindingKind::kAsyncProxy);
     return {};
 }
@@ -125,7 +127,10 @@ Conflict SharedShadow::check_readers(const Party& who, uint32_t cell, int lane) 
                     if (all) kind = FindingKind::kCount;
                 }
             }
-        } else if (!ordering.knows(column, tick)) {
+        } else if ((word & kSeveralLanes) != 0
+                       ? !ordering.clock.seen.knows_several(column, tick,
+                                                            static_cast<int>(word & 31))
+                       : !ordering.knows(column, tick, static_cast<int>(word & 31))) {
             kind = FindingKind::kSharedRace;
         }
         if (kind == FindingKind::kCount) continue;
@@ -337,12 +342,12 @@ Conflict GlobalShadow::compare(const Party& who, uint64_t address, int lane, uin
         if (column == ordering.column && column == who.column) {
             if (other_lane >= 0 && !ordering.lanes_ordered(lane, other_lane, tick))
                 kind = FindingKind::kLaneRace;
-        } else if (!ordering.knows(column, tick)) {
+        } else if (!ordering.knows(column, tick, other_lane)) {
             kind = FindingKind::kGlobalRace;
         }
     } else {
         if (both_strong && narrower >= 2) return {};
-        if (!world_knows(ordering.clock.world.get(), cluster, column, tick))
+        if (!world_knows(ordering.clock.world.get(), cluster, column, tick, other_lane))
             kind = FindingKind::kGlobalRace;
     }
     if (kind == FindingKind::kCount) return {};
@@ -464,8 +469,13 @@ Conflict GlobalShadow::write(const Party& who, uint64_t address, uint32_t bytes,
                  (range.from == start && range.first_lane == first_lane &&
                   range.lane_bytes == lane_bytes)))
                 continue;
-            // Lanes matter only against the own warp.
-            for (uint32_t at = from; at <= to && !result; at = own ? at + 1 : to + 1) {
+            // Of others' reads it is enough to look at each lane's once.
+            const auto next = [&](uint32_t at) {
+                if (own) return at + 1;
+                if (range.lane_bytes == 0 || range.first_lane == 255) return to + 1;
+                return at + range.lane_bytes - (at - range.from) % range.lane_bytes;
+            };
+            for (uint32_t at = from; at <= to && !result; at = next(at)) {
                 const int lane =
                     first_lane +
                     (lane_bytes != 0 ? static_cast<int>((at - start) / lane_bytes) : 0);

@@ -76,7 +76,7 @@ MbarrierRef find_mbarrier(Warp& warp, const Op& op, LaneMask lanes, uint64_t add
         return {};
     }
     barrier.object = &found->second;
-    if (!warp.memory().note_read(warp, op, bytes_of(barrier), 8, Proxy::kGeneric))
+    if (!warp.memory().note_read(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, Moment{}, lanes))
         warp.report_cause(op, lanes, "mbarrier");
     uint64_t copy;
     std::memcpy(&copy, bytes_of(barrier), sizeof copy);
@@ -194,7 +194,8 @@ Outcome run_init(Warp& warp, const Op& op, LaneMask lanes) {
                             (old->second.in_flight.empty() ? "" : ", with copies in flight on it"));
             objects.erase(old);
         }
-        warp.memory().note_write(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, true);
+        warp.memory().note_write(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, true, Moment{},
+                                 self);
         Mbarrier& object = objects[barrier.offset];
         object.expected = object.pending = count;
         object.initialized_by = warp.index();
@@ -214,15 +215,16 @@ Outcome run_init_fence(Warp& warp, const Op&, LaneMask) {
 
 Outcome run_inval(Warp& warp, const Op& op, LaneMask lanes) {
     const auto& detail = static_cast<const BarrierDetail&>(*op.detail);
-    for_barriers(
-        warp, op, lanes, detail.address, detail.space, true,
-        [&](const MbarrierRef& barrier, LaneMask same) {
-            if (!barrier.object->in_flight.empty())
-                warp.report(op, same, FindingKind::kBadBarrier,
-                            name_of(barrier) + " is invalidated with copies in flight on it");
-            warp.memory().note_write(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, true);
-            barrier.block->mbarriers.erase(barrier.offset);
-        });
+    for_barriers(warp, op, lanes, detail.address, detail.space, true,
+                 [&](const MbarrierRef& barrier, LaneMask same) {
+                     if (!barrier.object->in_flight.empty())
+                         warp.report(
+                             op, same, FindingKind::kBadBarrier,
+                             name_of(barrier) + " is invalidated with copies in flight on it");
+                     warp.memory().note_write(warp, op, bytes_of(barrier), 8, Proxy::kGeneric, true,
+                                              Moment{}, same);
+                     barrier.block->mbarriers.erase(barrier.offset);
+                 });
     return Outcome::kNext;
 }
 

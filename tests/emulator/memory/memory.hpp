@@ -77,11 +77,12 @@ class Memory {
                             bool complete) = 0;
 
     /// The same for operations of an engine (begin_async(), land_async()): a read counts as going on
-    /// until finish_async(); a write with `complete` = false poisons the bytes as above.
+    /// until finish_async(); a write with `complete` = false poisons the bytes as above. `lanes`: who
+    /// does it; 0 = the running group.
     virtual bool note_read(Warp& warp, const Op& op, const uint8_t* where, int64_t bytes,
-                           Proxy proxy, Moment moment) = 0;
+                           Proxy proxy, Moment moment, LaneMask lanes = 0) = 0;
     virtual void note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
-                            bool complete, Moment moment) = 0;
+                            bool complete, Moment moment, LaneMask lanes = 0) = 0;
 
     /// cp.async of a warp in one go (the fast way; generic proxy). issue_store() checks the
     /// destination (an Access to shared memory), counts it, and poisons the bytes; land_store() puts

@@ -1073,10 +1073,10 @@ void ThreadMemory::note_write(Warp& warp, const Op& op, uint8_t* where, int64_t 
 }
 
 bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int64_t bytes,
-                             Proxy proxy, Moment moment) {
+                             Proxy proxy, Moment moment, LaneMask lanes) {
     if (bytes == 0) return true;
     const auto address = reinterpret_cast<uint64_t>(where);
-    const LaneMask lanes = warp.group().lanes;
+    if (lanes == 0) lanes = warp.group().lanes;
     const int lane = __builtin_ctz(lanes | 0x80000000u);
     if (arena_.contains(address)) {
         const Allocation* allocation = arena_.holder(address, static_cast<uint64_t>(bytes));
@@ -1127,11 +1127,11 @@ bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int
 }
 
 void ThreadMemory::note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
-                              bool complete, Moment moment) {
+                              bool complete, Moment moment, LaneMask lanes) {
     if (bytes == 0) return;
     worker_.progress();
     const auto address = reinterpret_cast<uint64_t>(where);
-    const LaneMask lanes = warp.group().lanes;
+    if (lanes == 0) lanes = warp.group().lanes;
     const int lane = __builtin_ctz(lanes | 0x80000000u);
     if (arena_.contains(address)) {
         const Allocation* allocation = arena_.holder(address, static_cast<uint64_t>(bytes));

@@ -30,9 +30,9 @@ class ThreadMemory final : public Memory {
     void note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
                     bool complete) override;
     bool note_read(Warp& warp, const Op& op, const uint8_t* where, int64_t bytes, Proxy proxy,
-                   Moment moment) override;
+                   Moment moment, LaneMask lanes = 0) override;
     void note_write(Warp& warp, const Op& op, uint8_t* where, int64_t bytes, Proxy proxy,
-                    bool complete, Moment moment) override;
+                    bool complete, Moment moment, LaneMask lanes = 0) override;
     void issue_store(Warp& warp, const Access& access) override;
     void land_store(Warp& warp, const Access& access, const uint8_t* in, int stride,
                     LaneMask suspicious, Moment moment) override;
