@@ -355,6 +355,7 @@ Conflict GlobalShadow::compare(const Party& who, uint64_t address, int lane, uin
     result.kind = kind;
     result.other_cluster = cluster;
     result.other_column = column;
+    result.other_tick = tick;
     result.other_lane = std::max(other_lane, 0);
     result.other_async = (flags & kAsync) != 0;
     result.address = address;

@@ -415,9 +415,11 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
                           bool write, bool shared) {
     std::string other;
     const std::string who = describe(warp, conflict, &other);
-    if (shared && write && !conflict.other_writes && !conflict.other_async) {
+    const Cluster& cluster = *warp.block().cluster;
+    // Warps of other clusters may have gone, or run on another host thread: they are not asked.
+    if (write && !conflict.other_writes && !conflict.other_async &&
+        conflict.other_cluster == cluster.number) {
         // It was read before; perhaps in vain.
-        const Cluster& cluster = *warp.block().cluster;
         const uint32_t place = conflict.other_column % cluster.columns_per_block;
         Warp* reader = nullptr;
         if (place < cluster.warps_per_block)
@@ -430,9 +432,10 @@ void ThreadMemory::report(Warp& warp, const Op& op, LaneMask lanes, const Confli
             const ptx::Instruction& writer = warp.code().function->instructions[op.index];
             const uint32_t cause = worker_.cause(
                 conflict.kind, code, code.ops[conflict.other_pc & 0xFFFF],
-                "read from shared memory unordered with the write by warp " +
-                    std::to_string(warp.index()) + " (line " +
-                    std::to_string(writer.location.line) + ": " + writer.full_opcode() + ")",
+                std::string("read from ") + (shared ? "shared" : "global") +
+                    " memory unordered with the write by warp " + std::to_string(warp.index()) +
+                    " (line " + std::to_string(writer.location.line) + ": " + writer.full_opcode() +
+                    ")",
                 launch_.program->source(writer.location));
             if (not_used_yet(worker_, *reader, conflict, cause)) return;
         }

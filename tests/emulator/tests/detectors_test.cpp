@@ -165,6 +165,27 @@ TEST(Detectors, RacyButDead) {
                  dead + "setp.eq.u32 %p1, %r6, 7;\n@%p1 bra $end;\nst.global.u32 [%d3], 0;\n$end:");
 }
 
+TEST(Detectors, RacyButDeadInGlobalMemory) {
+    const std::string dead = R"(
+    st.global.u32 [%d3], %t;
+    bar.sync 0;
+    xor.b32 %r4, %t, 32;
+    mul.wide.u32 %d4, %r4, 4;
+    add.u64 %d4, %d4, %d1;
+    ld.global.u32 %r5, [%d4];
+    add.u32 %r6, %r5, 1;
+    st.global.u32 [%d3], 5;
+)";
+    expect_clean(dead);
+    expect_found(FindingKind::kGlobalRace, dead + "st.global.u32 [%d3+512], %r6;");
+    expect_found(FindingKind::kGlobalRace,
+                 dead + "setp.eq.u32 %p1, %r6, 7;\n@%p1 bra $end;\nst.shared.u32 [%r3], 0;\n$end:");
+    // Before the write, too.
+    expect_found(FindingKind::kGlobalRace,
+                 replaced(dead, "st.global.u32 [%d3], 5;",
+                          "st.global.u32 [%d3+512], %r6;\nst.global.u32 [%d3], 5;"));
+}
+
 TEST(Detectors, SpinOnSharedMemory) {
     // Warp 0 hands a value to warp 1 through shared memory, a fence and a flag.
     const std::string right = R"(
