@@ -95,6 +95,8 @@ Conflict SharedShadow::check_writer(const Party& who, uint32_t cell, int lane, b
         return {};
     }
     const int other = static_cast<int>(by & 31);
+    if (column == ordering.column && who.by_lane && !ordering.lanes_ordered(lane, other, tick))
+        return conflict(FindingKind::kLaneRace);
     if (!strong_pair && !ordering.knows(column, tick, other))
         return conflict(FindingKind::kSharedRace);
     // What the async proxy reads must have been made visible to it.

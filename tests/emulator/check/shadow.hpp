@@ -57,6 +57,7 @@ struct Party {
     uint8_t reach = 0;  ///< of a strong access: 0 block, 1 cluster, 2 device
     bool async_proxy = false;
     bool noncoherent = false;
+    bool by_lane = false;  ///< of the async proxy: for a lane, which has to know its warp's others
 };
 
 /// Lanes of a stretch of cells: lane = first + ((cell - start) >> shift); 31 as shift = one lane.

@@ -39,7 +39,7 @@ struct BulkStore {
     LaneMask lanes = 0;                        ///< that asked for it and have not waited for it
     std::array<uint32_t, kWarpLanes> group{};  ///< as AsyncCopy::group, of bulk groups, by lane
     int64_t bytes = 0;
-    Moment moment;
+    Moment reading, writing;  ///< the engine's accesses of the source and of the destination
     bool was_read = false;
     std::function<void(Warp&warp)> read, write;
 };

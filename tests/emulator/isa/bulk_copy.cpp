@@ -44,12 +44,13 @@ void finish_stores(Warp& warp, LaneMask lanes, const uint32_t* groups, bool fini
             store.read(warp);
             store.was_read = true;
         }
+        // First, so that the write that lands is no race with itself when it was issued.
+        finish_async(warp, waited, finish ? store.writing : store.reading);
         if (finish && store.write) {
             store.write(warp);
             store.write = nullptr;
             count_in_flight(warp, warp.block(), -store.bytes);
         }
-        finish_async(warp, waited, store.moment);
         if (finish) store.lanes &= ~waited;
     }
     state.stores.erase(std::remove_if(state.stores.begin(), state.stores.end(),
@@ -399,16 +400,18 @@ struct StorePiece {
 
 /// Puts a store of `lanes` in flight. `gather` reads the data out of shared memory (`data` has `data_bytes`);
 /// `pieces` say where it goes.
-void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes, Moment moment,
-                  int64_t data_bytes, std::function<void(uint8_t* data)> gather,
+void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask lanes,
+                  Moment reading, int64_t data_bytes, std::function<void(uint8_t* data)> gather,
                   std::vector<StorePiece> pieces, uint32_t byte_mask, ReductionType type,
                   Unwritten unwritten) {
     int64_t bytes = 0;
+    // Later than the read: wait_group.read says nothing of it.
+    const Moment writing = begin_async(warp, Engine::kBulkStore);
     for (const StorePiece& piece : pieces) {
         bytes += piece.bytes;
         if (!detail.reduce && byte_mask == 0xFFFFu)
             warp.memory().note_write(warp, op, piece.where, piece.bytes, Proxy::kAsync, false,
-                                     moment);
+                                     writing);
     }
     warp.counters().bulk_store_bytes += static_cast<uint64_t>(bytes);
     AsyncState& state = async_state(warp);
@@ -417,7 +420,8 @@ void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask l
     store.lanes = lanes;
     store.group = state.bulk_committed;
     store.bytes = bytes;
-    store.moment = moment;
+    store.reading = reading;
+    store.writing = writing;
     auto data = std::make_shared<std::vector<uint8_t>>(static_cast<size_t>(data_bytes));
     store.read = [data, gather](Warp&) { gather(data->data()); };
     const Op* by = &op;
@@ -432,13 +436,13 @@ void launch_store(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask l
             }
             if (byte_mask == 0xFFFFu) {
                 owner.memory().note_write(owner, *by, piece.where, piece.bytes, Proxy::kAsync, true,
-                                          moment);
+                                          writing);
                 std::memcpy(piece.where, from, static_cast<size_t>(piece.bytes));
             } else {
                 for (int64_t i = 0; i < piece.bytes; ++i) {
                     if ((byte_mask >> (i % 16) & 1u) == 0) continue;
                     owner.memory().note_write(owner, *by, piece.where + i, 1, Proxy::kAsync, true,
-                                              moment);
+                                              writing);
                     piece.where[i] = from[i];
                 }
             }
@@ -469,7 +473,7 @@ void store_linear(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask l
     if (source == nullptr || where == nullptr) return;
     const Moment moment = begin_async(warp, Engine::kBulkStore);
     Unwritten unwritten;
-    if (!memory.note_read(warp, op, source, bytes, Proxy::kAsync, moment))
+    if (!memory.note_read(warp, op, source, bytes, Proxy::kAsync, moment, lanes))
         find_unwritten(warp, op, source, bytes, 0, moment, &unwritten);
     const uint32_t mask =
         detail.byte_mask ? warp.u32(detail.bytes_written)[lane] & 0xFFFFu : 0xFFFFu;
@@ -535,7 +539,8 @@ void store_tensor(Warp& warp, const Op& op, const BulkDetail& detail, LaneMask l
     const uint8_t* source = memory.resolve(warp, op, Space::kShared, from, box.bytes(), false);
     if (source == nullptr) return;
     const Moment moment = begin_async(warp, Engine::kBulkStore);
-    const bool written = memory.note_read(warp, op, source, box.bytes(), Proxy::kAsync, moment);
+    const bool written =
+        memory.note_read(warp, op, source, box.bytes(), Proxy::kAsync, moment, lanes);
     const auto base = static_cast<uint32_t>(from & 0xFFFFFFu);
     const uint8_t* shared = source - base;
     std::vector<StorePiece> pieces;

@@ -1079,6 +1079,7 @@ bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int
                              Proxy proxy, Moment moment, LaneMask lanes) {
     if (bytes == 0) return true;
     const auto address = reinterpret_cast<uint64_t>(where);
+    const bool by_lane = proxy == Proxy::kAsync && lanes != 0;
     if (lanes == 0) lanes = warp.group().lanes;
     const int lane = __builtin_ctz(lanes | 0x80000000u);
     if (arena_.contains(address)) {
@@ -1107,6 +1108,8 @@ bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int
     const auto at = static_cast<uint32_t>(where - block->shared) - kSharedFirst;
     const auto span = static_cast<uint32_t>(bytes);
     SharedShadow& shadow = *block->shadow;
+    Party who = party(warp, op, proxy, moment);
+    who.by_lane = by_lane;
     bool good = true;
     if (shadow.unfinished_bytes != 0 && bits_any(shadow.unfinished(), at, span)) {
         warp.set_cause(cause_unfinished(warp, op, at));
@@ -1119,7 +1122,7 @@ bool ThreadMemory::note_read(Warp& warp, const Op& op, const uint8_t* where, int
         warp.set_cause(cause_uninitialized(warp, op, at, "shared"));
         good = false;
     }
-    const Conflict conflict = shadow.read(party(warp, op, proxy, moment), at, span, {lane, 31});
+    const Conflict conflict = shadow.read(who, at, span, {lane, 31});
     if (conflict) {
         warp.set_cause(cause_of(warp, op, conflict, true));
         // An engine's value has no register to carry the suspicion.

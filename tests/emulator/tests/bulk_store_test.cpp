@@ -1,4 +1,4 @@
-// Bulk stores that several lanes of a warp execute at once: equal ones are one copy, as ptxas makes of
+// Bulk stores. Those that several lanes of a warp execute at once: equal ones are one copy, as ptxas makes of
 // them (one instruction of the uniform datapath per distinct operands), reductions are one per lane.
 #include <numeric>
 
@@ -127,6 +127,37 @@ TEST(WarpWideStore, IsReadWhenOneOfItsLanesHasWaited) {
         const Stored bad =
             run(replaced(store, "@%p2 cp.async.bulk.wait_group.read 0;\n", ""), seed);
         EXPECT_TRUE(has_finding(bad.report, FindingKind::kSharedRace)) << describe(bad.report);
+    }
+}
+
+// ---- stores by one lane ----------------------------------------------------------------------------
+
+TEST(OneLaneStore, NeedsTheWarpThatWroteTheTileToHaveMet) {
+    // Each lane of warp 0 overwrites its words of the tile, then one of them stores it.
+    const std::string store =
+        "st.shared.u32 [%r3], lane;\nfence.proxy.async.shared::cta;\n"
+        "bar.warp.sync 0xffffffff;\nsetp.eq.u32 %p2, lane, 3;\n"
+        "@%p2 cp.async.bulk.global.shared::cta.bulk_group [a0], [%r21], 512;\n";
+    for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        expect_clean(run(store, seed).report);
+        const Stored bad = run(replaced(store, "bar.warp.sync 0xffffffff;\n", ""), seed);
+        EXPECT_TRUE(has_finding(bad.report, FindingKind::kLaneRace)) << describe(bad.report);
+    }
+}
+
+TEST(OneLaneStore, IsNotWrittenWhenItHasBeenRead) {
+    // The thread reads back what it has stored: after wait_group, not after wait_group.read.
+    const std::string store =
+        "setp.ne.u32 %p2, lane, 0;\n@%p2 bra END;\n"
+        "cp.async.bulk.global.shared::cta.bulk_group [a0], [%r21], 512;\n"
+        "cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;\n"
+        "ld.global.u32 %r4, [a0+508];\nst.global.u32 [a0+1024], %r4;\n";
+    for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
+        const Stored stored = run(store, seed);
+        expect_clean(stored.report);
+        EXPECT_EQ(stored.out[256], stored.in[127]);
+        const Stored bad = run(replaced(store, "wait_group 0", "wait_group.read 0"), seed);
+        EXPECT_TRUE(has_finding(bad.report, FindingKind::kGlobalRace)) << describe(bad.report);
     }
 }
 
