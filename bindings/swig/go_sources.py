@@ -76,6 +76,20 @@ def _field(kind):
     return f"[{array[1]}]byte" if array else _NUMBERS[kind]
 
 
+# cgo looks for Go pointers in what a void* points to, at 20 ns each. Numbers hold none, and where cgo sees a
+# pointer to numbers it does not look: data goes to C as bytes.
+_DATA = {"p.void", "p.q(const).void", "p.q(const).int64_t"}
+
+
+def _data_as_bytes(text, function):
+    """The same with `swig_data*`, of which cgo knows that no pointers are in it, for swig_voidp."""
+    for index, parameter in enumerate(function.parameters):
+        if parameter.type in _DATA:
+            text = text.replace(f"C.swig_voidp(_swig_i_{index})", f"(*C.swig_data)(_swig_i_{index})")
+            text = re.sub(rf"\bswig_voidp arg{index + 1}\b", f"swig_data *arg{index + 1}", text)
+    return text
+
+
 def calls(swig_output, tree):
     """SWIG's capi.go: parameters get the header's names, functions its documentation."""
     if "type Swigcptr" in swig_output:
@@ -91,6 +105,11 @@ def calls(swig_output, tree):
         named = body[0].replace("_swig_ret ", "")
         for number, parameter in reversed(list(enumerate(function.parameters, 1))):
             named = re.sub(rf"\barg{number}\b", parameter.name, named)
+        named = _data_as_bytes(named, function)
         comment = "\n".join(_comment(f"{name}: {function.doc}"))
         text = text.replace(body[0], f"{comment}\n{named}")
+        prototype = re.search(rf"^extern \w+ _wrap_{name}_capi_.*$", text, flags=re.M)[0]
+        text = text.replace(prototype, _data_as_bytes(prototype, function))
+    text = text.replace("typedef void *swig_voidp;\n",
+                        "typedef void *swig_voidp;\ntypedef unsigned char swig_data;\n", 1)  # fmt: skip
     return formatted(text)

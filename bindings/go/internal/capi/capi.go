@@ -5,6 +5,7 @@ package capi
 /*
 #define intgo swig_intgo
 typedef void *swig_voidp;
+typedef unsigned char swig_data;
 
 #include <stddef.h>
 #include <stdint.h>
@@ -84,38 +85,38 @@ extern uintptr_t _wrap_GetLastErrorString_capi_b9d8a7b634c0d3fd(swig_voidp arg1,
 extern uintptr_t _wrap_GetErrorString_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_intgo arg3, swig_voidp arg4);
 extern uintptr_t _wrap_GetDeviceCount_capi_b9d8a7b634c0d3fd(swig_intgo arg1, swig_voidp arg2);
 extern uintptr_t _wrap_GetDeviceInfo_capi_b9d8a7b634c0d3fd(swig_intgo arg1, int arg2, swig_voidp arg3);
-extern uintptr_t _wrap_SetLogger_capi_b9d8a7b634c0d3fd(fp6llmLogCallback_t arg1, swig_voidp arg2);
+extern uintptr_t _wrap_SetLogger_capi_b9d8a7b634c0d3fd(fp6llmLogCallback_t arg1, swig_data *arg2);
 extern uintptr_t _wrap_Create_capi_b9d8a7b634c0d3fd(swig_voidp arg1);
 extern uintptr_t _wrap_CreateWithConfig_capi_b9d8a7b634c0d3fd(swig_voidp arg1, swig_voidp arg2);
 extern uintptr_t _wrap_Destroy_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1);
 extern uintptr_t _wrap_SetStream_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmStream_t arg2);
 extern uintptr_t _wrap_GetStream_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2);
-extern uintptr_t _wrap_SetWorkspace_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_intgo arg3);
+extern uintptr_t _wrap_SetWorkspace_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_data *arg2, swig_intgo arg3);
 extern uintptr_t _wrap_SetPointerMode_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2);
 extern uintptr_t _wrap_GetPointerMode_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2);
 extern uintptr_t _wrap_GetBackend_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2);
 extern uintptr_t _wrap_SetNumThreads_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, int arg2);
 extern uintptr_t _wrap_GetNumThreads_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2);
-extern uintptr_t _wrap_SetParallelFor_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmParallelFor_t arg2, swig_voidp arg3);
+extern uintptr_t _wrap_SetParallelFor_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmParallelFor_t arg2, swig_data *arg3);
 extern uintptr_t _wrap_QuantGetSizes_capi_b9d8a7b634c0d3fd(swig_voidp arg1, swig_type_4 arg2, swig_type_5 arg3, swig_voidp arg4, swig_voidp arg5);
-extern uintptr_t _wrap_Quantize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_6 arg3, swig_type_7 arg4, swig_voidp arg5, swig_intgo arg6, swig_type_8 arg7, swig_voidp arg8, swig_voidp arg9, swig_voidp arg10);
-extern uintptr_t _wrap_Dequantize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_9 arg3, swig_type_10 arg4, swig_voidp arg5, swig_voidp arg6, swig_voidp arg7, swig_intgo arg8, swig_type_11 arg9);
-extern uintptr_t _wrap_WeightCreate_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_12 arg3, swig_type_13 arg4, swig_voidp arg5, swig_intgo arg6, swig_type_14 arg7, swig_voidp arg8);
-extern uintptr_t _wrap_WeightCreateFromCodes_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_15 arg3, swig_type_16 arg4, swig_voidp arg5, swig_voidp arg6, swig_voidp arg7);
-extern uintptr_t _wrap_WeightCreateFromPacked_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_voidp arg3, swig_type_17 arg4, swig_type_18 arg5, swig_voidp arg6, swig_voidp arg7, swig_voidp arg8);
-extern uintptr_t _wrap_WeightExportCodes_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmWeight_t arg2, swig_voidp arg3, swig_voidp arg4);
-extern uintptr_t _wrap_WeightExportPacked_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmWeight_t arg2, swig_intgo arg3, swig_voidp arg4, swig_voidp arg5);
+extern uintptr_t _wrap_Quantize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_6 arg3, swig_type_7 arg4, swig_data *arg5, swig_intgo arg6, swig_type_8 arg7, swig_data *arg8, swig_data *arg9, swig_voidp arg10);
+extern uintptr_t _wrap_Dequantize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_9 arg3, swig_type_10 arg4, swig_data *arg5, swig_data *arg6, swig_data *arg7, swig_intgo arg8, swig_type_11 arg9);
+extern uintptr_t _wrap_WeightCreate_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_12 arg3, swig_type_13 arg4, swig_data *arg5, swig_intgo arg6, swig_type_14 arg7, swig_voidp arg8);
+extern uintptr_t _wrap_WeightCreateFromCodes_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_15 arg3, swig_type_16 arg4, swig_data *arg5, swig_data *arg6, swig_voidp arg7);
+extern uintptr_t _wrap_WeightCreateFromPacked_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_voidp arg3, swig_type_17 arg4, swig_type_18 arg5, swig_data *arg6, swig_data *arg7, swig_voidp arg8);
+extern uintptr_t _wrap_WeightExportCodes_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmWeight_t arg2, swig_data *arg3, swig_data *arg4);
+extern uintptr_t _wrap_WeightExportPacked_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, fp6llmWeight_t arg2, swig_intgo arg3, swig_data *arg4, swig_data *arg5);
 extern uintptr_t _wrap_PackedGetSizes_capi_b9d8a7b634c0d3fd(swig_intgo arg1, swig_voidp arg2, swig_type_19 arg3, swig_type_20 arg4, swig_voidp arg5, swig_voidp arg6);
 extern uintptr_t _wrap_WeightGetInfo_capi_b9d8a7b634c0d3fd(fp6llmWeight_t arg1, swig_voidp arg2);
 extern uintptr_t _wrap_WeightDestroy_capi_b9d8a7b634c0d3fd(fp6llmWeight_t arg1);
 extern uintptr_t _wrap_WeightGetBlobSize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_21 arg3, swig_type_22 arg4, swig_voidp arg5);
-extern uintptr_t _wrap_WeightPackBlob_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_23 arg3, swig_type_24 arg4, swig_voidp arg5, swig_voidp arg6, swig_voidp arg7, swig_intgo arg8);
-extern uintptr_t _wrap_WeightCreateView_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_intgo arg3, swig_voidp arg4);
-extern uintptr_t _wrap_GemmEx_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_intgo arg3, swig_type_25 arg4, swig_type_26 arg5, swig_type_27 arg6, swig_voidp arg7, fp6llmWeight_t arg8, swig_voidp arg9, swig_intgo arg10, swig_type_28 arg11, swig_voidp arg12, swig_voidp arg13, swig_intgo arg14, swig_type_29 arg15, swig_intgo arg16, int arg17);
+extern uintptr_t _wrap_WeightPackBlob_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_voidp arg2, swig_type_23 arg3, swig_type_24 arg4, swig_data *arg5, swig_data *arg6, swig_data *arg7, swig_intgo arg8);
+extern uintptr_t _wrap_WeightCreateView_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_data *arg2, swig_intgo arg3, swig_voidp arg4);
+extern uintptr_t _wrap_GemmEx_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_intgo arg3, swig_type_25 arg4, swig_type_26 arg5, swig_type_27 arg6, swig_data *arg7, fp6llmWeight_t arg8, swig_data *arg9, swig_intgo arg10, swig_type_28 arg11, swig_data *arg12, swig_data *arg13, swig_intgo arg14, swig_type_29 arg15, swig_intgo arg16, int arg17);
 extern uintptr_t _wrap_GemmGetWorkspaceSize_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_intgo arg3, swig_type_30 arg4, swig_type_31 arg5, swig_type_32 arg6, fp6llmWeight_t arg7, swig_intgo arg8, swig_intgo arg9, swig_intgo arg10, int arg11, swig_voidp arg12);
 extern uintptr_t _wrap_GemmGetHeuristic_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_intgo arg2, swig_intgo arg3, swig_type_33 arg4, swig_type_34 arg5, swig_type_35 arg6, fp6llmWeight_t arg7, swig_intgo arg8, swig_intgo arg9, swig_intgo arg10, int arg11, swig_voidp arg12, swig_voidp arg13);
-extern uintptr_t _wrap_Linear_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_type_36 arg2, swig_voidp arg3, swig_intgo arg4, swig_type_37 arg5, fp6llmWeight_t arg6, swig_voidp arg7, swig_voidp arg8, swig_intgo arg9, swig_type_38 arg10);
-extern uintptr_t _wrap_GemmGroupedEx_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_type_39 arg2, swig_intgo arg3, swig_intgo arg4, swig_type_40 arg5, swig_type_41 arg6, swig_type_42 arg7, swig_voidp arg8, swig_voidp arg9, swig_voidp arg10, swig_voidp arg11, swig_intgo arg12, swig_type_43 arg13, swig_voidp arg14, swig_voidp arg15, swig_intgo arg16, swig_type_44 arg17, swig_intgo arg18, int arg19);
+extern uintptr_t _wrap_Linear_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_type_36 arg2, swig_data *arg3, swig_intgo arg4, swig_type_37 arg5, fp6llmWeight_t arg6, swig_voidp arg7, swig_data *arg8, swig_intgo arg9, swig_type_38 arg10);
+extern uintptr_t _wrap_GemmGroupedEx_capi_b9d8a7b634c0d3fd(fp6llmHandle_t arg1, swig_type_39 arg2, swig_intgo arg3, swig_intgo arg4, swig_type_40 arg5, swig_type_41 arg6, swig_type_42 arg7, swig_data *arg8, swig_data *arg9, swig_voidp arg10, swig_data *arg11, swig_intgo arg12, swig_type_43 arg13, swig_data *arg14, swig_data *arg15, swig_intgo arg16, swig_type_44 arg17, swig_intgo arg18, int arg19);
 extern int _wrap_GetHeaderVersion_capi_b9d8a7b634c0d3fd(void);
 extern swig_intgo _wrap_GetBlobAlignment_capi_b9d8a7b634c0d3fd(void);
 extern int _wrap_GetAlgoDefault_capi_b9d8a7b634c0d3fd(void);
@@ -454,7 +455,7 @@ func SetLogger(callback unsafe.Pointer, user unsafe.Pointer) error {
 	_swig_i_0 = unsafe.Pointer(callback)
 	var _swig_i_1 unsafe.Pointer
 	_swig_i_1 = unsafe.Pointer(user)
-	swig_r = (uintptr)(C._wrap_SetLogger_capi_b9d8a7b634c0d3fd(C.fp6llmLogCallback_t(_swig_i_0), C.swig_voidp(_swig_i_1)))
+	swig_r = (uintptr)(C._wrap_SetLogger_capi_b9d8a7b634c0d3fd(C.fp6llmLogCallback_t(_swig_i_0), (*C.swig_data)(_swig_i_1)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -562,7 +563,7 @@ func SetWorkspace(handle Handle, workspace unsafe.Pointer, size uint) error {
 	var _swig_i_1 unsafe.Pointer
 	_swig_i_1 = unsafe.Pointer(workspace)
 	_swig_i_2 := size
-	swig_r = (uintptr)(C._wrap_SetWorkspace_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_SetWorkspace_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), (*C.swig_data)(_swig_i_1), C.swig_intgo(_swig_i_2)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -658,7 +659,7 @@ func SetParallelFor(handle Handle, parallelFor unsafe.Pointer, user unsafe.Point
 	_swig_i_1 = unsafe.Pointer(parallelFor)
 	var _swig_i_2 unsafe.Pointer
 	_swig_i_2 = unsafe.Pointer(user)
-	swig_r = (uintptr)(C._wrap_SetParallelFor_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmParallelFor_t(_swig_i_1), C.swig_voidp(_swig_i_2)))
+	swig_r = (uintptr)(C._wrap_SetParallelFor_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmParallelFor_t(_swig_i_1), (*C.swig_data)(_swig_i_2)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -730,7 +731,7 @@ func Quantize(handle Handle, config *QuantConfig, rows int64, cols int64, W unsa
 	_swig_i_8 = unsafe.Pointer(scales)
 	var _swig_i_9 unsafe.Pointer
 	_swig_i_9 = unsafe.Pointer(stats)
-	swig_r = (uintptr)(C._wrap_Quantize_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_6(_swig_i_2), C.swig_type_7(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_intgo(_swig_i_5), C.swig_type_8(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8), C.swig_voidp(_swig_i_9)))
+	swig_r = (uintptr)(C._wrap_Quantize_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_6(_swig_i_2), C.swig_type_7(_swig_i_3), (*C.swig_data)(_swig_i_4), C.swig_intgo(_swig_i_5), C.swig_type_8(_swig_i_6), (*C.swig_data)(_swig_i_7), (*C.swig_data)(_swig_i_8), C.swig_voidp(_swig_i_9)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -760,7 +761,7 @@ func Dequantize(handle Handle, config *QuantConfig, rows int64, cols int64, code
 	_swig_i_6 = unsafe.Pointer(W)
 	_swig_i_7 := Wtype
 	_swig_i_8 := ldw
-	swig_r = (uintptr)(C._wrap_Dequantize_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_9(_swig_i_2), C.swig_type_10(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_intgo(_swig_i_7), C.swig_type_11(_swig_i_8)))
+	swig_r = (uintptr)(C._wrap_Dequantize_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_9(_swig_i_2), C.swig_type_10(_swig_i_3), (*C.swig_data)(_swig_i_4), (*C.swig_data)(_swig_i_5), (*C.swig_data)(_swig_i_6), C.swig_intgo(_swig_i_7), C.swig_type_11(_swig_i_8)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -784,7 +785,7 @@ func WeightCreate(handle Handle, config *QuantConfig, rows int64, cols int64, W 
 	_swig_i_6 := ldw
 	var _swig_i_7 unsafe.Pointer
 	_swig_i_7 = unsafe.Pointer(weight)
-	swig_r = (uintptr)(C._wrap_WeightCreate_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_12(_swig_i_2), C.swig_type_13(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_intgo(_swig_i_5), C.swig_type_14(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (uintptr)(C._wrap_WeightCreate_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_12(_swig_i_2), C.swig_type_13(_swig_i_3), (*C.swig_data)(_swig_i_4), C.swig_intgo(_swig_i_5), C.swig_type_14(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -813,7 +814,7 @@ func WeightCreateFromCodes(handle Handle, config *QuantConfig, rows int64, cols 
 	_swig_i_5 = unsafe.Pointer(scales)
 	var _swig_i_6 unsafe.Pointer
 	_swig_i_6 = unsafe.Pointer(weight)
-	swig_r = (uintptr)(C._wrap_WeightCreateFromCodes_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_15(_swig_i_2), C.swig_type_16(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6)))
+	swig_r = (uintptr)(C._wrap_WeightCreateFromCodes_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_15(_swig_i_2), C.swig_type_16(_swig_i_3), (*C.swig_data)(_swig_i_4), (*C.swig_data)(_swig_i_5), C.swig_voidp(_swig_i_6)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -843,7 +844,7 @@ func WeightCreateFromPacked(handle Handle, layout PackedLayout, config *QuantCon
 	_swig_i_6 = unsafe.Pointer(scales)
 	var _swig_i_7 unsafe.Pointer
 	_swig_i_7 = unsafe.Pointer(weight)
-	swig_r = (uintptr)(C._wrap_WeightCreateFromPacked_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_17(_swig_i_3), C.swig_type_18(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7)))
+	swig_r = (uintptr)(C._wrap_WeightCreateFromPacked_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_type_17(_swig_i_3), C.swig_type_18(_swig_i_4), (*C.swig_data)(_swig_i_5), (*C.swig_data)(_swig_i_6), C.swig_voidp(_swig_i_7)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -871,7 +872,7 @@ func WeightExportCodes(handle Handle, weight Weight, codes unsafe.Pointer, scale
 	_swig_i_2 = unsafe.Pointer(codes)
 	var _swig_i_3 unsafe.Pointer
 	_swig_i_3 = unsafe.Pointer(scales)
-	swig_r = (uintptr)(C._wrap_WeightExportCodes_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmWeight_t(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (uintptr)(C._wrap_WeightExportCodes_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmWeight_t(_swig_i_1), (*C.swig_data)(_swig_i_2), (*C.swig_data)(_swig_i_3)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -892,7 +893,7 @@ func WeightExportPacked(handle Handle, weight Weight, layout PackedLayout, packe
 	_swig_i_3 = unsafe.Pointer(packed)
 	var _swig_i_4 unsafe.Pointer
 	_swig_i_4 = unsafe.Pointer(scales)
-	swig_r = (uintptr)(C._wrap_WeightExportPacked_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmWeight_t(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_voidp(_swig_i_3), C.swig_voidp(_swig_i_4)))
+	swig_r = (uintptr)(C._wrap_WeightExportPacked_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.fp6llmWeight_t(_swig_i_1), C.swig_intgo(_swig_i_2), (*C.swig_data)(_swig_i_3), (*C.swig_data)(_swig_i_4)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -989,7 +990,7 @@ func WeightPackBlob(handle Handle, config *QuantConfig, rows int64, cols int64, 
 	var _swig_i_6 unsafe.Pointer
 	_swig_i_6 = unsafe.Pointer(blob)
 	_swig_i_7 := bytes
-	swig_r = (uintptr)(C._wrap_WeightPackBlob_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_23(_swig_i_2), C.swig_type_24(_swig_i_3), C.swig_voidp(_swig_i_4), C.swig_voidp(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_intgo(_swig_i_7)))
+	swig_r = (uintptr)(C._wrap_WeightPackBlob_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_type_23(_swig_i_2), C.swig_type_24(_swig_i_3), (*C.swig_data)(_swig_i_4), (*C.swig_data)(_swig_i_5), (*C.swig_data)(_swig_i_6), C.swig_intgo(_swig_i_7)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -1017,7 +1018,7 @@ func WeightCreateView(handle Handle, blob unsafe.Pointer, bytes uint, weight *We
 	_swig_i_2 := bytes
 	var _swig_i_3 unsafe.Pointer
 	_swig_i_3 = unsafe.Pointer(weight)
-	swig_r = (uintptr)(C._wrap_WeightCreateView_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_voidp(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_voidp(_swig_i_3)))
+	swig_r = (uintptr)(C._wrap_WeightCreateView_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), (*C.swig_data)(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_voidp(_swig_i_3)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -1082,7 +1083,7 @@ func GemmEx(handle Handle, transa Operation, transb Operation, m int64, n int64,
 	_swig_i_14 := ldc
 	_swig_i_15 := computeType
 	_swig_i_16 := algo
-	swig_r = (uintptr)(C._wrap_GemmEx_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_type_25(_swig_i_3), C.swig_type_26(_swig_i_4), C.swig_type_27(_swig_i_5), C.swig_voidp(_swig_i_6), C.fp6llmWeight_t(_swig_i_7), C.swig_voidp(_swig_i_8), C.swig_intgo(_swig_i_9), C.swig_type_28(_swig_i_10), C.swig_voidp(_swig_i_11), C.swig_voidp(_swig_i_12), C.swig_intgo(_swig_i_13), C.swig_type_29(_swig_i_14), C.swig_intgo(_swig_i_15), C.int(_swig_i_16)))
+	swig_r = (uintptr)(C._wrap_GemmEx_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_intgo(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_type_25(_swig_i_3), C.swig_type_26(_swig_i_4), C.swig_type_27(_swig_i_5), (*C.swig_data)(_swig_i_6), C.fp6llmWeight_t(_swig_i_7), (*C.swig_data)(_swig_i_8), C.swig_intgo(_swig_i_9), C.swig_type_28(_swig_i_10), (*C.swig_data)(_swig_i_11), (*C.swig_data)(_swig_i_12), C.swig_intgo(_swig_i_13), C.swig_type_29(_swig_i_14), C.swig_intgo(_swig_i_15), C.int(_swig_i_16)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -1169,7 +1170,7 @@ func Linear(handle Handle, tokens int64, X unsafe.Pointer, Xtype DataType, ldx i
 	_swig_i_7 = unsafe.Pointer(Y)
 	_swig_i_8 := Ytype
 	_swig_i_9 := ldy
-	swig_r = (uintptr)(C._wrap_Linear_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_type_36(_swig_i_1), C.swig_voidp(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_37(_swig_i_4), C.fp6llmWeight_t(_swig_i_5), C.swig_voidp(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_intgo(_swig_i_8), C.swig_type_38(_swig_i_9)))
+	swig_r = (uintptr)(C._wrap_Linear_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_type_36(_swig_i_1), (*C.swig_data)(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_37(_swig_i_4), C.fp6llmWeight_t(_swig_i_5), C.swig_voidp(_swig_i_6), (*C.swig_data)(_swig_i_7), C.swig_intgo(_swig_i_8), C.swig_type_38(_swig_i_9)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
@@ -1220,7 +1221,7 @@ func GemmGroupedEx(handle Handle, groups int64, transa Operation, transb Operati
 	_swig_i_16 := ldc
 	_swig_i_17 := computeType
 	_swig_i_18 := algo
-	swig_r = (uintptr)(C._wrap_GemmGroupedEx_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_type_39(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_40(_swig_i_4), C.swig_type_41(_swig_i_5), C.swig_type_42(_swig_i_6), C.swig_voidp(_swig_i_7), C.swig_voidp(_swig_i_8), C.swig_voidp(_swig_i_9), C.swig_voidp(_swig_i_10), C.swig_intgo(_swig_i_11), C.swig_type_43(_swig_i_12), C.swig_voidp(_swig_i_13), C.swig_voidp(_swig_i_14), C.swig_intgo(_swig_i_15), C.swig_type_44(_swig_i_16), C.swig_intgo(_swig_i_17), C.int(_swig_i_18)))
+	swig_r = (uintptr)(C._wrap_GemmGroupedEx_capi_b9d8a7b634c0d3fd(C.fp6llmHandle_t(_swig_i_0), C.swig_type_39(_swig_i_1), C.swig_intgo(_swig_i_2), C.swig_intgo(_swig_i_3), C.swig_type_40(_swig_i_4), C.swig_type_41(_swig_i_5), C.swig_type_42(_swig_i_6), (*C.swig_data)(_swig_i_7), (*C.swig_data)(_swig_i_8), C.swig_voidp(_swig_i_9), (*C.swig_data)(_swig_i_10), C.swig_intgo(_swig_i_11), C.swig_type_43(_swig_i_12), (*C.swig_data)(_swig_i_13), (*C.swig_data)(_swig_i_14), C.swig_intgo(_swig_i_15), C.swig_type_44(_swig_i_16), C.swig_intgo(_swig_i_17), C.int(_swig_i_18)))
 	var swig_r_1 error
 	swig_r_1 = takeFailure(swig_r)
 	return swig_r_1
