@@ -1,0 +1,5 @@
+//go:build race
+
+package fp6llm
+
+const raceEnabled = true
