@@ -1,4 +1,5 @@
 // What matrices are made of: float32, and the two 16-bit floats, which Go lacks, as types over uint16.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // Errors: a status to compare with errors.Is, and an Error around it that says which argument was wrong.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // What Gemm and GemmGrouped share: the factors, the options, and the choice of a kernel.
+
 package fp6llm
 
 import (

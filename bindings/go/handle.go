@@ -1,4 +1,5 @@
 // A handle: which device works, with which stream and how many threads.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // What the library and the machine are: versions, build options, devices.
+
 package fp6llm
 
 import (

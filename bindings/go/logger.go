@@ -1,4 +1,5 @@
 // The library's log messages, handed to a Go function.
+
 package fp6llm
 
 /*

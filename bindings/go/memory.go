@@ -1,4 +1,5 @@
 // Arguments that are memory: Go's, by a slice whose length every call checks, or a GPU's, by an address.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // Multiplication by a weight: a linear layer, the general product, one product per group of rows.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // From floats to codes and scales, and back.
+
 package fp6llm
 
 import (

@@ -1,5 +1,6 @@
 // The enumerations of the C ABI under names of Go's kind. Zero is the default of each, so that a config
 // struct left empty means what the C initializer does.
+
 package fp6llm
 
 import (

@@ -1,4 +1,5 @@
 // Weight objects: matrices quantized and prepacked for one kind of processor.
+
 package fp6llm
 
 // #include <stdlib.h>
