@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -28,6 +30,7 @@ func TestErrorsStayApartAcrossThreads(t *testing.T) {
 	shared := newCPUHandle(t, WithThreads(1))
 	w := newTestWeight(t, shared, 4, 8)
 	const goroutines, calls = 24, 200
+	var moves atomic.Int64
 	inParallel(goroutines, func(g int) {
 		own, err := NewHandle(WithBackend(CPU), WithThreads(1))
 		if err != nil {
@@ -35,6 +38,7 @@ func TestErrorsStayApartAcrossThreads(t *testing.T) {
 			return
 		}
 		defer own.Close()
+		thread := syscall.Gettid()
 		for i := range calls {
 			h := own
 			if i%2 == 0 {
@@ -48,18 +52,21 @@ func TestErrorsStayApartAcrossThreads(t *testing.T) {
 			rows := -1 - g*calls - i
 			_, err := NewWeight(h, MatrixOf(make([]float32, 4), rows, 8), nil)
 			runtime.Gosched()
+			if now := syscall.Gettid(); now != thread {
+				thread = now
+				moves.Add(1)
+			}
 			expected := fmt.Sprintf("fp6llm: NewWeight: rows = %d is negative", rows)
 			if err == nil || err.Error() != expected || !errors.Is(err, ErrInvalidValue) {
 				t.Errorf("got %v, expected %q", err, expected)
 				return
 			}
-			if i%50 == 0 { // Take this goroutine to another thread.
-				runtime.LockOSThread()
-				runtime.Gosched()
-				runtime.UnlockOSThread()
-			}
 		}
 	})
+	if moves.Load() == 0 && runtime.GOMAXPROCS(0) > 1 {
+		t.Error("no goroutine changed its thread, so nothing was tested")
+	}
+	t.Logf("%d times a goroutine went on on another thread", moves.Load())
 }
 
 func TestAWeightIsShared(t *testing.T) {

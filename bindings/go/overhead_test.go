@@ -79,8 +79,8 @@ func BenchmarkOverhead(b *testing.B) {
 // The aim is 200 ns, the bound twice that, since a loaded machine adds to the fastest batch too.
 // FP6LLM_OVERHEAD_NS sets another.
 func TestOverheadIsSmall(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector's own cost is larger")
+	if instrumented {
+		t.Skip("the detector's own cost is larger")
 	}
 	bound := 400.0
 	if text := os.Getenv("FP6LLM_OVERHEAD_NS"); text != "" {
@@ -99,8 +99,8 @@ func TestOverheadIsSmall(t *testing.T) {
 }
 
 func TestCallsAllocateNothing(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the race detector allocates")
+	if instrumented {
+		t.Skip("the detector allocates")
 	}
 	h := newCPUHandle(t, WithThreads(1))
 	w := newTestWeight(t, h, 16, 32)

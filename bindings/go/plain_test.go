@@ -1,0 +1,5 @@
+//go:build !race && !asan
+
+package fp6llm
+
+const instrumented = false

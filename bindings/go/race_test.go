@@ -1,5 +1,0 @@
-//go:build race
-
-package fp6llm
-
-const raceEnabled = true
