@@ -1,6 +1,7 @@
 """The line that every quickstart prints, computed without the library: from the definition in examples/README.md and the
 number format's in fp6llm.h, in exact arithmetic but for the two roundings to fp32 that the library promises."""
 
+import bisect
 import struct
 from fractions import Fraction
 
@@ -31,12 +32,15 @@ def e3m2_magnitudes():
 
 
 MAGNITUDES = list(e3m2_magnitudes())
+MIDPOINTS = [(low + high) / 2 for low, high in zip(MAGNITUDES, MAGNITUDES[1:])]
 
 
 def encode(value):
     """The code nearest to a value; of two equally near ones, the even one."""
     magnitude = abs(value)
-    code = min(range(32), key=lambda candidate: (abs(MAGNITUDES[candidate] - magnitude), candidate & 1))
+    code = bisect.bisect_left(MIDPOINTS, magnitude)
+    if code < len(MIDPOINTS) and magnitude == MIDPOINTS[code]:
+        code += code & 1
     return code | (32 if value < 0 else 0)
 
 
