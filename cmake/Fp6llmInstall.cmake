@@ -1,12 +1,24 @@
-# Install rules: header, libfp6llm.so with its links, CMake package, pkg-config file, license.
+# Install rules: headers, libfp6llm.so with its links, libfp6llm.a if built, CMake package, pkg-config file, license.
 # The tree can be moved after installation: both package files find their prefix from where they lie.
 
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-install(TARGETS fp6llm EXPORT fp6llmTargets
+# What `pkg-config --static` adds.
+set(pc_private_libs "")
+set(libraries fp6llm)
+if(FP6LLM_BUILD_STATIC)
+  list(APPEND libraries fp6llm_archive)
+  get_target_property(names fp6llm_archive INTERFACE_LINK_LIBRARIES)
+  foreach(name ${names})
+    string(APPEND pc_private_libs " -l${name}")
+  endforeach()
+endif()
+
+install(TARGETS ${libraries} EXPORT fp6llmTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime
           NAMELINK_COMPONENT development
+  ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
   INCLUDES DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/capi/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development)

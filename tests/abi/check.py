@@ -1,6 +1,7 @@
 """The gates of the C ABI. Each subcommand checks one rule and says what broke it.
 
 exports LIBRARY HEADER SYMBOLS   exported symbols == symbols.txt == the header's functions
+archive ARCHIVE HEADER           global names of libfp6llm.a == the header's functions
 elf LIBRARY                      dependencies, SONAME, and how the library is linked
 abidiff LIBRARY HEADER BASELINE  types and signatures == the committed abidw dump
 layout HEADER LAYOUT_C           layout.c freezes every field, enumerator and initializer
@@ -54,6 +55,12 @@ def check_exports(library, header, symbols_file):
     problems += difference("the library, against the header", Header(header).functions, names)
     problems += [f"not a name of ours: {n}" for n in names if not n.startswith("fp6llm")]
     return problems, f"{len(exported)} symbols"
+
+
+def check_archive(archive, header):
+    lines = [line.split() for line in run("nm", "--extern-only", "--defined-only", archive).splitlines()]
+    names = [fields[2] for fields in lines if len(fields) == 3]
+    return difference("the archive, against the header", Header(header).functions, names), f"{len(names)} names"
 
 
 def check_elf(library):
@@ -277,7 +284,7 @@ def check_build_info(library):
     return problems, text.value.decode()
 
 
-CHECKS = {"exports": check_exports, "elf": check_elf, "abidiff": check_abidiff,
+CHECKS = {"exports": check_exports, "archive": check_archive, "elf": check_elf, "abidiff": check_abidiff,
           "layout": check_layout, "rules": check_rules, "wrapped": check_wrapped,
           "quiet": check_quiet, "build-info": check_build_info}  # fmt: skip
 

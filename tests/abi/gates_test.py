@@ -77,9 +77,9 @@ BREAKAGES = [
     ("code that exits", None, "#include <stdlib.h>\nvoid end(int i) { if (i) abort(); exit(i); }", [], {"quiet"}),
     ("exported function not in the header", None,
      'extern "C" __attribute__((visibility("default"))) int fp6llmSecret() { return 0; }', [],
-     {"abidiff", "exports"}),
+     {"abidiff", "archive", "exports"}),
     ("C++ symbol exported", None, "__attribute__((visibility(\"default\"))) int leaked() { return 0; }",
-     ["-Wl,--version-script=MAP_ALL"], {"abidiff", "exports"}),
+     ["-Wl,--version-script=MAP_ALL"], {"abidiff", "archive", "exports"}),
     ("linked against libstdc++", None, "#include <string>\nstd::string* s = new std::string;\n",
      [], {"elf"}),
     ("another SONAME", None, "", ["-Wl,-soname,libfp6llm.so.1"], {"elf", "abidiff"}),
@@ -90,7 +90,7 @@ BREAKAGES = [
 
 
 def build(directory, header_text, cxx, extra_source="", extra_link=()):
-    """A library with an empty body for every function of the header."""
+    """A library with an empty body for every function of the header, and an archive of the same beside it."""
     include = directory / "fp6llm"
     include.mkdir(parents=True, exist_ok=True)
     (include / "fp6llm.h").write_text(header_text)
@@ -103,13 +103,14 @@ def build(directory, header_text, cxx, extra_source="", extra_link=()):
     ]
     source = directory / "stub.cpp"
     source.write_text('#include "fp6llm/fp6llm.h"\n' + "\n".join(bodies) + "\n" + extra_source)
-    library = directory / "libfp6llm.so.0"
+    compiled, library = directory / "stub.o", directory / "libfp6llm.so.0"
     versioned = any("MAP_ALL" in option for option in extra_link)
     options = [o.replace("MAP_ALL", str(directory / "map_all")) for o in extra_link]
     if not versioned:
         options.append(f"-Wl,--version-script={directory / 'map'}")
-    subprocess.run([cxx, "-std=c++17", "-fPIC", "-g", "-I", directory, source, "-o", library,
-                    *LINK, *options], check=True)  # fmt: skip
+    subprocess.run([cxx, "-std=c++17", "-fPIC", "-g", "-I", directory, "-c", source, "-o", compiled], check=True)
+    subprocess.run([cxx, compiled, "-o", library, *LINK, *options], check=True)
+    subprocess.run(["ar", "qc", directory / "libfp6llm.a", compiled], check=True)
     return library, include / "fp6llm.h"
 
 
@@ -118,6 +119,7 @@ def refusals(library, header, symbols, baseline, cxx):
     layout_c = Path(__file__).parent / "layout.c"
     arguments = {
         "exports": (library, header, symbols),
+        "archive": (library.parent / "libfp6llm.a", header),
         "elf": (library,),
         "abidiff": (library, header, baseline),
         "layout": (header, layout_c),

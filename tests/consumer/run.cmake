@@ -1,8 +1,8 @@
-# Runs one consumer: cmake -DCASE=<case> -DSOURCE=.. -DBUILD=.. -DWORK=.. -D... -P run.cmake
-# `install` goes first: it installs the build and moves the tree, so that a path of the build machine
-# in it is found out.
+# Runs one consumer: cmake -DCASE=<case> -DPREFIX=<installed tree> -DSOURCE=.. -D... -P run.cmake
+# `install`, `archive` and `debian` make the installed tree. The first moves it, so that a path of the build
+# machine in it is found out.
 
-set(prefix ${WORK}/moved)
+set(prefix ${PREFIX})
 
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result)
@@ -13,11 +13,39 @@ function(run)
 endfunction()
 
 function(build_and_run_cmake_consumer source)
-  set(build ${WORK}/${CASE})
+  set(build ${WORK}/build.${TEST})
   file(REMOVE_RECURSE ${build})
   run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${source} -B ${build} -DCMAKE_C_COMPILER=${C_COMPILER} ${ARGN})
   run(${CMAKE_COMMAND} --build ${build} --target consumer)
   run(${build}/consumer)
+endfunction()
+
+# Packs the build into <folder>/packages.
+function(pack generator folder)
+  run(${CPACK} -G ${generator} --config ${BUILD}/CPackConfig.cmake -B ${folder}/packages
+    -D CPACK_DEBIAN_COMPRESSION_TYPE=gzip)
+  file(REMOVE_RECURSE ${folder}/packages/_CPack_Packages)
+endfunction()
+
+# Sets <out> to the flags that pkg-config gives.
+function(get_flags out)
+  set(ENV{PKG_CONFIG_LIBDIR} ${libdir}/pkgconfig)
+  execute_process(COMMAND ${PKG_CONFIG} ${ARGN} fp6llm
+    OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+  separate_arguments(flags UNIX_COMMAND "${flags}")
+  set(${out} ${flags} PARENT_SCOPE)
+endfunction()
+
+# dpkg in a root of its own, which runs the packages' scripts with the machine's shell.
+set(root ${WORK}/debian)
+set(dpkg dpkg --root=${root} --force-script-chrootless)
+
+function(fail_if_names_shared_library program)
+  file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${program} RESOLVED_DEPENDENCIES_VAR libraries
+    UNRESOLVED_DEPENDENCIES_VAR missing)
+  if("${libraries};${missing}" MATCHES "libfp6llm")
+    message(FATAL_ERROR "${program} needs the shared library: ${libraries};${missing}")
+  endif()
 endfunction()
 
 file(GLOB libdir ${prefix}/lib*)
@@ -36,6 +64,51 @@ if(CASE STREQUAL "install")
       endif()
     endforeach()
   endforeach()
+elseif(CASE STREQUAL "archive")
+  file(REMOVE_RECURSE ${prefix} ${prefix}.packed)
+  pack(TGZ ${prefix}.packed)
+  file(GLOB archives ${prefix}.packed/packages/*)
+  if(NOT archives MATCHES "/fp6llm-[0-9.]+-linux-[a-z0-9_]+[.]tar[.]gz$")
+    message(FATAL_ERROR "not one archive with the name it should have: ${archives}")
+  endif()
+  file(ARCHIVE_EXTRACT INPUT ${archives} DESTINATION ${prefix}.packed)
+  string(REGEX REPLACE "^.*/|[.]tar[.]gz$" "" folder ${archives})
+  file(RENAME ${prefix}.packed/${folder} ${prefix})
+elseif(CASE STREQUAL "debian")
+  file(REMOVE_RECURSE ${root} ${root}.packed)
+  pack(DEB ${root}.packed)
+  file(GLOB packages ${root}.packed/packages/*)
+  list(JOIN packages " " names)
+  if(NOT names MATCHES "^[^ ]*/libfp6llm-dev_[0-9.]+_[a-z0-9]+[.]deb [^ ]*/libfp6llm0_[0-9.]+_[a-z0-9]+[.]deb$")
+    message(FATAL_ERROR "not two packages with the names they should have: ${names}")
+  endif()
+  execute_process(COMMAND id -u OUTPUT_VARIABLE user OUTPUT_STRIP_TRAILING_WHITESPACE)
+  if(user EQUAL 0)
+    # A root in which nothing but the C library counts as installed: all else that a package depends on
+    # makes dpkg refuse it.
+    file(MAKE_DIRECTORY ${root}/etc ${root}/var/lib/dpkg/info ${root}/var/lib/dpkg/updates)
+    execute_process(COMMAND dpkg-query --status libc6 libc6-dev
+      OUTPUT_FILE ${root}/var/lib/dpkg/status COMMAND_ERROR_IS_FATAL ANY)
+    run(${dpkg} --install ${packages})
+    execute_process(COMMAND /sbin/ldconfig -r ${root} -p OUTPUT_VARIABLE known COMMAND_ERROR_IS_FATAL ANY)
+    if(NOT known MATCHES "libfp6llm[.]so[.]0 ")
+      message(FATAL_ERROR "the loader was not told of the library: ${known}")
+    endif()
+  else()
+    message(STATUS "not root: unpacked without dpkg's database and the packages' scripts")
+    foreach(package ${packages})
+      run(dpkg-deb --extract ${package} ${root})
+    endforeach()
+  endif()
+elseif(CASE STREQUAL "debian_purge")
+  if(EXISTS ${root}/var/lib/dpkg/status)
+    run(${dpkg} --purge libfp6llm-dev libfp6llm0)
+    file(GLOB_RECURSE left ${root}/usr/*)
+    if(left)
+      message(FATAL_ERROR "left behind: ${left}")
+    endif()
+  endif()
+  file(REMOVE_RECURSE ${root} ${root}.packed)
 elseif(CASE STREQUAL "find_package")
   build_and_run_cmake_consumer(${SOURCE}/tests/consumer/cmake_package -DCMAKE_PREFIX_PATH=${prefix})
 elseif(CASE STREQUAL "add_subdirectory")
@@ -44,19 +117,37 @@ elseif(CASE STREQUAL "add_subdirectory")
     -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_BUILD_TYPE=${BUILD_TYPE} -DFP6LLM_WERROR=${WERROR}
     -DCMAKE_CXX_COMPILER_LAUNCHER=${CXX_LAUNCHER} -DFP6LLM_ENABLE_CUDA=OFF)
 elseif(CASE STREQUAL "pkg_config")
+  get_flags(flags --cflags --libs)
+  set(program ${WORK}/${TEST})
+  run(${C_COMPILER} -std=c99 ${strict} ${SOURCE}/tests/consumer/linked.c -o ${program} ${flags})
+  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${program})
+  run(${CXX_COMPILER} -std=c++17 ${strict} ${SOURCE}/tests/consumer/linked.cpp -o ${program}_cpp ${flags})
+  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${program}_cpp)
+elseif(CASE STREQUAL "static_find_package")
+  build_and_run_cmake_consumer(${SOURCE}/tests/consumer/cmake_package -DCMAKE_PREFIX_PATH=${prefix}
+    -DFP6LLM_TARGET=fp6llm::fp6llm_static)
+  fail_if_names_shared_library(${WORK}/build.${TEST}/consumer)
+elseif(CASE STREQUAL "static_pkg_config")
+  # Wholly static, for which --static is; and beside shared ones, by the archive's name.
+  get_flags(flags --static --cflags --libs)
+  set(program ${WORK}/${TEST})
+  run(${C_COMPILER} -std=c99 ${strict} -static ${SOURCE}/tests/consumer/linked.c -o ${program} ${flags})
+  run(${program})
+  list(TRANSFORM flags REPLACE "^-lfp6llm$" "-l:libfp6llm.a")
+  run(${CXX_COMPILER} -std=c++17 ${strict} ${SOURCE}/tests/consumer/linked.cpp -o ${program}_cpp ${flags})
+  fail_if_names_shared_library(${program}_cpp)
+  run(${program}_cpp)
+elseif(CASE STREQUAL "examples")
+  # Each as its first comment says.
   set(ENV{PKG_CONFIG_PATH} ${libdir}/pkgconfig)
-  execute_process(COMMAND ${PKG_CONFIG} --cflags --libs fp6llm
-    OUTPUT_VARIABLE flags OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-  separate_arguments(flags UNIX_COMMAND "${flags}")
-  run(${C_COMPILER} -std=c99 ${strict} ${SOURCE}/tests/consumer/linked.c -o ${WORK}/pkg_config ${flags})
-  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/pkg_config)
-  run(${CXX_COMPILER} -std=c++17 ${strict} ${SOURCE}/tests/consumer/linked.cpp
-    -o ${WORK}/pkg_config_cpp ${flags})
-  run(${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${libdir} ${WORK}/pkg_config_cpp)
+  set(ENV{LD_LIBRARY_PATH} ${libdir})
+  foreach(source c/quickstart.c cpp/quickstart.cpp dlopen/quickstart.c)
+    run(${PYTHON} ${SOURCE}/tests/examples/quickstart_test.py --as-written ${SOURCE}/examples/${source})
+  endforeach()
 elseif(CASE STREQUAL "dlopen")
   run(${C_COMPILER} -std=c99 ${strict} -D_POSIX_C_SOURCE=200809L -I${prefix}/include
-    ${SOURCE}/tests/consumer/loaded.c -o ${WORK}/dlopen)
-  run(${WORK}/dlopen ${libdir}/libfp6llm.so.0)
+    ${SOURCE}/tests/consumer/loaded.c -o ${WORK}/${TEST})
+  run(${WORK}/${TEST} ${libdir}/libfp6llm.so.0)
 elseif(CASE STREQUAL "refused_options")
   foreach(option FP6LLM_NVCC=/no/nvcc FP6LLM_ENABLE_CUDA=maybe FP6LLM_CUDA_ARCHITECTURES=77)
     execute_process(COMMAND ${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE} -B ${WORK}/${CASE}/${option}
