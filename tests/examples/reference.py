@@ -74,21 +74,29 @@ def fnv1a(data):
     return value
 
 
-def line():
+def problem(rounded):
+    """Codes and scales of W, and X, each number rounded by `rounded`."""
     source = numbers()
-    weight = [[next(source) for _ in range(INPUTS)] for _ in range(OUTPUTS)]
-    tokens = [[next(source) for _ in range(INPUTS)] for _ in range(TOKENS)]
-    codes, scales = quantize(weight)
+    weight = [[rounded(next(source)) for _ in range(INPUTS)] for _ in range(OUTPUTS)]
+    tokens = [[rounded(next(source)) for _ in range(INPUTS)] for _ in range(TOKENS)]
+    return *quantize(weight), tokens
+
+
+def products(codes, scales, tokens):
+    """Y = X W^T, exactly, row by row."""
     rows = [[decode(code) for code in row] for row in codes]
-    products = [
-        scale * sum(a * b for a, b in zip(row, token)) for token in tokens for row, scale in zip(rows, scales)
-    ]
-    mean = sum(map(abs, products)) / len(products)
-    for value in (products[0], mean):  # sums in fp32 differ by some 1e-7, which must not show
+    return [scale * sum(a * b for a, b in zip(row, token)) for token in tokens for row, scale in zip(rows, scales)]
+
+
+def line():
+    codes, scales, tokens = problem(to_fp32)
+    y = products(codes, scales, tokens)
+    mean = sum(map(abs, y)) / len(y)
+    for value in (y[0], mean):  # sums in fp32 differ by some 1e-7, which must not show
         digits = value * 10000
         assert abs(digits - round(digits)) < Fraction(49, 100), "a printed number is too near to a tie"
     checksum = fnv1a(plain_bytes(codes, scales))
-    return f"checksum {checksum:08x}, y[0] = {float(products[0]):.4f}, mean |y| = {float(mean):.4f}"
+    return f"checksum {checksum:08x}, y[0] = {float(y[0]):.4f}, mean |y| = {float(mean):.4f}"
 
 
 if __name__ == "__main__":
