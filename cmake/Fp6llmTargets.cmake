@@ -20,6 +20,12 @@ function(fp6llm_set_target_defaults target)
   endif()
 endfunction()
 
+# For what libfp6llm.a is made of: static variables of the standard library's templates get symbols that objcopy
+# can make local (gcc's "unique" ones it cannot).
+function(fp6llm_keep_symbols_weak target)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
+endfunction()
+
 # Compiler flags of an instruction set; only its own translation units get them (core/common/cpu.hpp
 # decides at run time which are called). Such a unit must keep everything in its own namespace and
 # instantiate no shared inline function, lest the linker pick its copy for every processor.
