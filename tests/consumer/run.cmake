@@ -138,9 +138,10 @@ elseif(CASE STREQUAL "static_pkg_config")
   fail_if_names_shared_library(${program}_cpp)
   run(${program}_cpp)
 elseif(CASE STREQUAL "examples")
-  # Each as its first comment says.
+  # README.md's, and each program as its first comment says.
   set(ENV{PKG_CONFIG_PATH} ${libdir}/pkgconfig)
   set(ENV{LD_LIBRARY_PATH} ${libdir})
+  run(${PYTHON} ${SOURCE}/tests/examples/readme_test.py)
   foreach(source c/quickstart.c cpp/quickstart.cpp dlopen/quickstart.c)
     run(${PYTHON} ${SOURCE}/tests/examples/quickstart_test.py --as-written ${SOURCE}/examples/${source})
   endforeach()
