@@ -32,6 +32,9 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME lib${PROJECT_NAME}-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${library} (= ${PROJECT_VERSION}), libc6-dev")
+if(FP6LLM_BUILD_STATIC)
+  set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS libstdc++-dev)  # for programs that link libfp6llm.a
+endif()
 set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Headers for C and C++, static library, CMake package, pkg-config file.")
 
 include(CPack)

@@ -2,8 +2,8 @@
 
 quickstart_test.py                     the line that examples/README.md shows
 quickstart_test.py COMMAND...          what a program prints
-quickstart_test.py --as-written FILE   what the program prints that the command in FILE's first comment builds and runs, in a
-                                       folder that holds nothing but FILE
+quickstart_test.py --as-written FILE   what the program prints that the command in FILE's first comment builds and runs,
+                                       in a folder that holds nothing but FILE
 """
 
 import re

@@ -1,5 +1,6 @@
-"""Builds the code that README.md shows under "In 60 seconds" with the pkg-config command that it names, around it no more
-than the matrices and sizes it speaks of, and runs it on the CPU: a weight of ones times tokens of ones is the number of columns."""
+"""Builds the code that README.md shows under "In 60 seconds" with the pkg-config command that it names, around it no
+more than the matrices and sizes it speaks of, and runs it on the CPU: a weight of ones times tokens of ones is the
+number of columns."""
 
 import os
 import re

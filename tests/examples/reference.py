@@ -1,5 +1,5 @@
-"""The line that every quickstart prints, computed without the library: from the definition in examples/README.md and the
-number format's in fp6llm.h, in exact arithmetic but for the two roundings to fp32 that the library promises."""
+"""The line that every quickstart prints, computed without the library: from the definition in examples/README.md and
+the number format's in fp6llm.h, in exact arithmetic but for the two roundings to fp32 that the library promises."""
 
 import bisect
 import struct
