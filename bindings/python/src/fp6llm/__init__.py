@@ -1,5 +1,7 @@
 """libfp6llm for Python: 6-bit float weights for LLM inference.
 
+Weights and activations are NumPy arrays, PyTorch tensors, or whatever speaks DLPack or the CUDA array interface:
+
     import fp6llm
     weight = fp6llm.Weight.from_float(w, format="auto")    # w: [OC, IC], NumPy, PyTorch, DLPack, ...
     y = weight.linear(x, bias=b, activation="gelu")        # x: [..., IC] -> y: [..., OC]

@@ -40,13 +40,19 @@ def devices(backend: str | Backend = "auto") -> list[DeviceInfo]:
             continue
         for ordinal in range(_native.fp6llmGetDeviceCount(one)):
             c = _native.fp6llmGetDeviceInfo(one, ordinal)
-            found.append(
-                DeviceInfo(
-                    one, ordinal, c.name, c.isa,
-                    (c.computeCapabilityMajor, c.computeCapabilityMinor), c.multiprocessorCount,
-                    c.driverVersion, c.totalMemory, c.sharedMemoryPerBlock, c.l2CacheBytes,
-                )  # fmt: skip
+            info = DeviceInfo(
+                backend=one,
+                ordinal=ordinal,
+                name=c.name,
+                isa=c.isa,
+                compute_capability=(c.computeCapabilityMajor, c.computeCapabilityMinor),
+                multiprocessors=c.multiprocessorCount,
+                driver_version=c.driverVersion,
+                total_memory=c.totalMemory,
+                shared_memory_per_block=c.sharedMemoryPerBlock,
+                l2_cache=c.l2CacheBytes,
             )
+            found.append(info)
     return found
 
 
