@@ -178,9 +178,7 @@ def _from_numpy(name: str, owner: Any, array: numpy.ndarray) -> View:
     strides = None
     if not flags.c_contiguous:
         strides = _element_strides(name, array.strides, array.itemsize)
-    return View(
-        owner, array.ctypes.data, data_type, array.shape, strides, writable=flags.writeable
-    )
+    return View(owner, array.ctypes.data, data_type, array.shape, strides, writable=flags.writeable)
 
 
 def _element_strides(name: str, strides: tuple[int, ...], item: int) -> tuple[int, ...]:
@@ -226,9 +224,7 @@ def _from_torch(name: str, tensor: Any, torch: Any) -> View:
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
     elif tensor.device.type != "cpu":
         raise TypeError(f"{name} is on {tensor.device}; cpu and cuda are possible")
-    return View(
-        tensor, tensor.data_ptr(), data_type, tuple(tensor.shape), tensor.stride(), device, stream
-    )
+    return View(tensor, tensor.data_ptr(), data_type, tuple(tensor.shape), tensor.stride(), device, stream)
 
 
 # ---- CUDA array interface ----------------------------------------------------------------------------
@@ -260,9 +256,7 @@ def _from_cuda_array_interface(name: str, array: Any, interface: dict[str, Any])
     if any(extent < 0 for extent in shape):
         raise InvalidValueError(f"{name} has shape {shape}")
     device = (int(Backend.CUDA), _driver.pointer_device(int(address or 0)))
-    return View(
-        array, int(address or 0), data_type, shape, strides, device, stream, not read_only
-    )
+    return View(array, int(address or 0), data_type, shape, strides, device, stream, not read_only)
 
 
 # ---- DLPack ------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ copied or transposed on the way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from . import _arrays, _capi
 from ._enums import Activation, Backend, ComputeType, DataType, Operation
@@ -117,9 +118,7 @@ def linear(
             check_float("bias", bias_view)
             handle.check_device("bias", bias_view)
             if bias_view.shape != (rows,) or not bias_view.is_contiguous():
-                raise InvalidValueError(
-                    f"bias has shape {bias_view.shape}; a contiguous {(rows,)} is needed"
-                )
+                raise InvalidValueError(f"bias has shape {bias_view.shape}; a contiguous {(rows,)} is needed")
             epilogue.bias = bias_view.address
             epilogue.biasType = bias_view.data_type
         if residual is not None:
@@ -127,9 +126,7 @@ def linear(
             check_float("residual", residual_view)
             handle.check_device("residual", residual_view)
             if residual_view.shape != written.shape:
-                raise InvalidValueError(
-                    f"residual has shape {residual_view.shape}; {written.shape} is needed"
-                )
+                raise InvalidValueError(f"residual has shape {residual_view.shape}; {written.shape} is needed")
             _, epilogue.ldr = _rows("residual", residual_view, rows, "rows")
             epilogue.residual = residual_view.address
             epilogue.residualType = residual_view.data_type
@@ -145,9 +142,7 @@ def linear(
     return out
 
 
-def _check_residual(
-    written: _arrays.View, ldy: int, residual: _arrays.View, ldr: int
-) -> None:
+def _check_residual(written: _arrays.View, ldy: int, residual: _arrays.View, ldr: int) -> None:
     """A residual may be the output itself, but not another part of its memory."""
     same = (residual.address, residual.data_type, ldr) == (written.address, written.data_type, ldy)
     if not same:
@@ -269,9 +264,7 @@ def gemm_grouped(
         if weight is not None:
             held.append(_weight(weight, handle)[0])
             if weight.shape != first.shape:
-                raise InvalidValueError(
-                    f"weights[{index}] has shape {weight.shape}, others {first.shape}"
-                )
+                raise InvalidValueError(f"weights[{index}] has shape {weight.shape}, others {first.shape}")
         else:
             held.append(None)
     stream = handle._stream
@@ -286,9 +279,7 @@ def gemm_grouped(
     if starts.data_type != _arrays.INT64:
         raise TypeError(f"offsets has dtype {_arrays.type_name(starts.data_type)}; int64 is needed")
     if starts.shape != (len(held) + 1,) or not starts.is_contiguous():
-        raise InvalidValueError(
-            f"offsets has shape {starts.shape}; a contiguous {(len(held) + 1,)} is needed"
-        )
+        raise InvalidValueError(f"offsets has shape {starts.shape}; a contiguous {(len(held) + 1,)} is needed")
     factors = (_number("alpha", alpha), _number("beta", beta))
     if out is None and factors[1] != 0.0:
         raise InvalidValueError("beta is not 0, so `out` must be given")

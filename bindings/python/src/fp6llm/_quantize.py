@@ -194,9 +194,7 @@ class Quantized:
 
     def dequantize(self, dtype: Any = "float32", *, out: Any = None, handle: Handle | None = None) -> Any:
         """As dequantize()."""
-        return dequantize(
-            self.codes, self.scales, self.shape, self.config, dtype=dtype, out=out, handle=handle
-        )
+        return dequantize(self.codes, self.scales, self.shape, self.config, dtype=dtype, out=out, handle=handle)
 
     def to_weight(self, *, handle: Handle | None = None) -> Weight:
         """As Weight.from_codes()."""
@@ -224,9 +222,7 @@ def matrix(name: str, array: Any, stream: int | None = None) -> Matrix:
     ld = max(1, cols)
     if read.strides is not None and read.size:
         if cols > 1 and read.strides[1] != 1:
-            raise InvalidValueError(
-                f"{name} has strides {read.strides} in elements; the last must be 1"
-            )
+            raise InvalidValueError(f"{name} has strides {read.strides} in elements; the last must be 1")
         if rows > 1:
             ld = read.strides[0]
     return Matrix(read, rows, cols, ld)
@@ -311,9 +307,7 @@ def quantize(
     scale_shape = config.scale_shape(read.rows, read.cols)
     maker = _arrays.maker(read.array)
     codes, code_view = plain_output("codes", codes, maker, code_shape, _arrays.UINT8, stream)
-    scales, scale_view = plain_output(
-        "scales", scales, maker, scale_shape, config.scale_data_type, stream
-    )
+    scales, scale_view = plain_output("scales", scales, maker, scale_shape, config.scale_data_type, stream)
     handle.check_device("codes", code_view)
     handle.check_device("scales", scale_view)
     check_apart(("codes", code_view), ("w", read.array), ("scales", scale_view))
@@ -333,18 +327,14 @@ def quantize(
         # Without columns there is nothing to choose by.
         chosen = measured.format if measured.format != DataType.R_6F_AUTO else DataType.R_6F_E3M2
         config = replace(config, format=DataType(chosen or DataType.R_6F_E3M2))
-    return Quantized(
-        codes, scales, (read.rows, read.cols), config, _stats(measured, config) if stats else None
-    )
+    return Quantized(codes, scales, (read.rows, read.cols), config, _stats(measured, config) if stats else None)
 
 
 def _stats(c: Any, config: QuantConfig) -> QuantStats:
     return QuantStats(config.format, c.mse, c.signal, c.maxAbsError, c.saturated, c.nonFinite)
 
 
-def check_apart(
-    output: tuple[str, _arrays.View], *inputs: tuple[str, _arrays.View] | None
-) -> None:
+def check_apart(output: tuple[str, _arrays.View], *inputs: tuple[str, _arrays.View] | None) -> None:
     """Raises InvalidValueError if an output overlaps another array in memory."""
     name, array = output
     first, last = array.bounds()

@@ -47,9 +47,7 @@ class Weight:
         raise TypeError("use Weight.from_float, from_codes, from_packed or from_blob")
 
     @classmethod
-    def _made(
-        cls, pointer: Any, handle: Handle | None, like: _arrays.View, keep: Any = None
-    ) -> Weight:
+    def _made(cls, pointer: Any, handle: Handle | None, like: _arrays.View, keep: Any = None) -> Weight:
         self = object.__new__(cls)
         self._owned = Owned(pointer, _native.fp6llmWeightDestroy, keep)
         self._handle = handle
@@ -151,9 +149,7 @@ class Weight:
         stream = None if handle is None else handle.stream
         size, _ = _native.fp6llmPackedGetSizes(number, config._c, rows, cols)
         packed_view = plain("packed", packed, (size,), _arrays.UINT8, stream)
-        scale_view = plain(
-            "scales", scales, config.scale_shape(rows, cols), config.scale_data_type, stream
-        )
+        scale_view = plain("scales", scales, config.scale_shape(rows, cols), config.scale_data_type, stream)
         on = default_handle(packed_view.device) if handle is None else handle
         on.check_device("packed", packed_view)
         on.check_device("scales", scale_view)
@@ -280,9 +276,7 @@ class Weight:
             )
         return handle
 
-    def to_codes(
-        self, *, codes: Any = None, scales: Any = None, handle: Handle | None = None
-    ) -> Quantized:
+    def to_codes(self, *, codes: Any = None, scales: Any = None, handle: Handle | None = None) -> Quantized:
         """The plain codes and scales, bit for bit as the weight was made from them: what to store.
 
         codes, scales  arrays to write to; else they are made, of the kind the weight was made from
@@ -308,9 +302,7 @@ class Weight:
             on._lock.release()
         return Quantized(codes, scales, self.shape, self.config)
 
-    def to_packed(
-        self, layout: str | PackedLayout, *, handle: Handle | None = None
-    ) -> tuple[Any, Any]:
+    def to_packed(self, layout: str | PackedLayout, *, handle: Handle | None = None) -> tuple[Any, Any]:
         """(packed, scales) in a published layout; `packed` is flat uint8. As from_packed()."""
         weight = self._alive()
         on = self._on(handle)
@@ -362,9 +354,7 @@ class Weight:
         Returns `out` or the new array. Raises TypeError for wrong types, InvalidValueError for wrong
         shapes, strides and devices, NotSupportedError for a compute type that the backend lacks.
         """
-        return _multiply.linear(
-            self, x, bias, activation, residual, out, dtype, compute, self._on(handle)
-        )
+        return _multiply.linear(self, x, bias, activation, residual, out, dtype, compute, self._on(handle))
 
 
 def pack_blob(
