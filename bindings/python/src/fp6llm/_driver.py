@@ -41,13 +41,29 @@ def pointer_device(address: int) -> int:
     return ordinal.value
 
 
-def wait(waiting: int, producing: int) -> None:
-    """Work enqueued on one stream from now on waits for what is on the other; the CPU does not."""
+@functools.cache
+def _primary_context(device: int) -> ctypes.c_void_p:
+    """The context that cudart and frameworks use; retained for the life of the process."""
+    context = ctypes.c_void_p()
+    _check(_library().cuDevicePrimaryCtxRetain(ctypes.byref(context), device), "cuDevicePrimaryCtxRetain")
+    return context
+
+
+def wait(device: int, waiting: int, producing: int) -> None:
+    """Work enqueued on one stream of a device from now on waits for what is on the other now; the CPU does
+    not wait. Streams are addresses, 0 is the legacy default stream."""
     library = _library()
+    current = ctypes.c_void_p()
+    _check(library.cuCtxGetCurrent(ctypes.byref(current)), "cuCtxGetCurrent")
+    if not current:
+        _check(library.cuCtxPushCurrent_v2(_primary_context(device)), "cuCtxPushCurrent")
     event = ctypes.c_void_p()
-    _check(library.cuEventCreate(ctypes.byref(event), _EVENT_DISABLE_TIMING), "cuEventCreate")
     try:
+        _check(library.cuEventCreate(ctypes.byref(event), _EVENT_DISABLE_TIMING), "cuEventCreate")
         _check(library.cuEventRecord(event, ctypes.c_void_p(producing)), "cuEventRecord")
         _check(library.cuStreamWaitEvent(ctypes.c_void_p(waiting), event, 0), "cuStreamWaitEvent")
     finally:
-        library.cuEventDestroy_v2(event)
+        if event:
+            library.cuEventDestroy_v2(event)
+        if not current:
+            library.cuCtxPopCurrent_v2(ctypes.byref(current))

@@ -31,9 +31,6 @@ class Owned:
     def __del__(self) -> None:
         self._free(self.pointer)
 
-    def __reduce__(self) -> Any:
-        raise TypeError("handles and weights cannot be copied or pickled; Weight.to_codes() can")
-
 
 class Handle:
     """A device to work on, with its stream, workspace and threads.
@@ -85,6 +82,9 @@ class Handle:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Handle cannot be copied or pickled")
 
     def __repr__(self) -> str:
         if self.closed:
@@ -171,7 +171,7 @@ class Handle:
             stream = producers[0] if producers else 0
         for producer in set(producers):
             if producer != stream:
-                _driver.wait(stream, producer)
+                _driver.wait(self.device[1], stream, producer)
         if stream != (self._active_stream or 0):
             _native.fp6llmSetStream(owned.pointer, stream)
             self._active_stream = stream

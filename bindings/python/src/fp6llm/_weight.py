@@ -221,6 +221,9 @@ class Weight:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a Weight cannot be copied or pickled; what to_codes() returns can")
+
     def __repr__(self) -> str:
         rows, cols = self.shape
         state = " closed" if self.closed else ""
