@@ -95,7 +95,7 @@ def test_non_finite():
     w = numpy.ones((2, 8), numpy.float32)
     w[1, 3] = numpy.nan
     codes = numpy.full((2, 6), 77, numpy.uint8)
-    with pytest.raises(fp6llm.InvalidValueError, match="(?i)nan|finite"):
+    with pytest.raises(fp6llm.InvalidValueError, match=r"(?i)nan|finite"):
         fp6llm.quantize(w, codes=codes)
     assert (codes == 77).all()
     w[0, 0] = numpy.inf

@@ -1,6 +1,6 @@
 """libfp6llm for Python: 6-bit float weights for LLM inference.
 
-Weights and activations are NumPy arrays, PyTorch tensors, or whatever speaks DLPack or the CUDA array interface:
+Arrays are NumPy's, PyTorch's, or of any library that speaks DLPack or the CUDA array interface:
 
     import fp6llm
     weight = fp6llm.Weight.from_float(w, format="auto")    # w: [OC, IC], NumPy, PyTorch, DLPack, ...

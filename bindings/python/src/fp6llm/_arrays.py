@@ -118,7 +118,8 @@ def as_data_type(name: str, dtype: Any) -> int:
     text = str(dtype).removeprefix("torch.")
     if text not in _BY_NAME:
         try:
-            text = numpy.dtype(dtype).name
+            known = numpy.dtype(dtype)
+            text = known.name if known.isnative else text
         except TypeError:
             pass
     if text not in _BY_NAME:

@@ -181,6 +181,15 @@ class Handle:
         _native.fp6llmSetPointerMode(owned.pointer, mode)
 
 
+def requested_stream(handle: Handle | None) -> int | None:
+    """The stream that a call with this `handle` argument runs on, if that is known before its arrays are."""
+    if handle is None:
+        return None
+    if not isinstance(handle, Handle):
+        raise TypeError(f"handle must be a Handle, not {type(handle).__name__}")
+    return handle._stream
+
+
 _local = threading.local()
 
 

@@ -347,6 +347,8 @@ def _check_inner(weight: Weight, transposed: bool, k: int) -> int:
 
 def _number(name: str, value: Any) -> float:
     try:
+        if isinstance(value, (str, bytes, bytearray)):
+            raise TypeError
         return float(value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}") from None

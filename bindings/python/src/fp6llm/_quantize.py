@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _arrays, _capi
 from ._enums import DataType, MxScaleRule, NonFinite, Rounding, ScaleMode
-from ._handle import Handle, default_handle
+from ._handle import Handle, default_handle, requested_stream
 from ._options import choice, matrix_shape
 from .errors import InvalidValueError
 
@@ -298,7 +298,7 @@ def quantize(
     non_finite="error"; TypeError for wrong types.
     """
     config = make_config(config, options)
-    stream = None if handle is None else handle.stream
+    stream = requested_stream(handle)
     read = matrix("w", w, stream)
     handle = default_handle(read.array.device) if handle is None else handle
     handle.check_device("w", read.array)
@@ -372,7 +372,7 @@ def dequantize(
         codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
     config = make_config(config, options)
     rows, cols = matrix_shape(shape)
-    stream = None if handle is None else handle.stream
+    stream = requested_stream(handle)
     code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
     handle = default_handle(code_view.device) if handle is None else handle
     handle.check_device("codes", code_view)

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import _arrays, _capi, _multiply
 from ._enums import Activation, Backend, ComputeType, DataType, PackedLayout, ScaleMode
-from ._handle import Handle, Owned, default_handle
+from ._handle import Handle, Owned, default_handle, requested_stream
 from ._options import choice, matrix_shape
 from ._quantize import (
     QuantConfig,
@@ -76,7 +76,7 @@ class Weight:
     ) -> Weight:
         """Quantizes and prepacks a float matrix; arguments and errors as for quantize()."""
         config = make_config(config, options)
-        read = matrix("w", w, None if handle is None else handle.stream)
+        read = matrix("w", w, requested_stream(handle))
         on = default_handle(read.array.device) if handle is None else handle
         on.check_device("w", read.array)
         owned = on._enter(read.array)
@@ -107,7 +107,7 @@ class Weight:
             codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
         config = make_config(config, options)
         rows, cols = matrix_shape(shape)
-        stream = None if handle is None else handle.stream
+        stream = requested_stream(handle)
         code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
         on = default_handle(code_view.device) if handle is None else handle
         on.check_device("codes", code_view)
@@ -146,7 +146,7 @@ class Weight:
         number = choice("layout", PackedLayout, layout)
         config = make_config(config, options)
         rows, cols = matrix_shape(shape)
-        stream = None if handle is None else handle.stream
+        stream = requested_stream(handle)
         size, _ = _native.fp6llmPackedGetSizes(number, config._c, rows, cols)
         packed_view = plain("packed", packed, (size,), _arrays.UINT8, stream)
         scale_view = plain("scales", scales, config.scale_shape(rows, cols), config.scale_data_type, stream)
@@ -169,7 +169,7 @@ class Weight:
         blob  uint8, contiguous, at an address that is a multiple of 64: from to_blob() or pack_blob() of
               this version and kind of processor, an array or a memory map. It is checked.
         """
-        view = _arrays.view("blob", blob, None if handle is None else handle.stream)
+        view = _arrays.view("blob", blob, requested_stream(handle))
         if view.data_type != _arrays.UINT8 or not view.is_contiguous():
             raise TypeError("blob must be a contiguous uint8 array")
         on = default_handle(view.device) if handle is None else handle
@@ -380,7 +380,7 @@ def pack_blob(
         codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
     config = make_config(config, options)
     rows, cols = matrix_shape(shape)
-    stream = None if handle is None else handle.stream
+    stream = requested_stream(handle)
     code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
     on = default_handle(code_view.device) if handle is None else handle
     on.check_device("codes", code_view)
