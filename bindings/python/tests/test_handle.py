@@ -104,7 +104,7 @@ def test_a_handle_shared_by_threads(handle):
 
 # The library's parallel-for becomes libc's pthread_barrier_wait, which knows nothing of Python: a thread
 # stands in a call until another one stands at the barrier too. Were the GIL held, nobody else could come.
-MEETING = """
+MEETING = r"""
 import ctypes, sys, threading
 import numpy, fp6llm
 from fp6llm import _capi

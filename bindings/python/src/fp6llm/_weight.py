@@ -48,11 +48,19 @@ class Weight:
 
     @classmethod
     def _made(cls, pointer: Any, handle: Handle | None, like: _arrays.View, keep: Any = None) -> Weight:
-        self = object.__new__(cls)
-        self._owned = Owned(pointer, _native.fp6llmWeightDestroy, keep)
+        """Takes over a pointer; `keep` is the blob that it needs."""
+        self = cls._adopt(pointer, keep)
         self._handle = handle
         # Makes what exports return. Not the array itself, which would stay in memory.
         self._maker = _arrays.maker(like)
+        return self
+
+    @classmethod
+    def _adopt(cls, pointer: Any, keep: Any = None) -> Weight:
+        self = object.__new__(cls)
+        self._owned = Owned(pointer, _native.fp6llmWeightDestroy, keep)
+        self._handle = None
+        self._maker = _arrays.HOST
         info = _native.fp6llmWeightGetInfo(pointer)
         self.info = info
         self.shape = (info.rows, info.cols)
