@@ -195,6 +195,16 @@ def test_compile(backend):
             torch.testing.assert_close(compiled(other), made(other), rtol=1e-5, atol=1e-5)
 
 
+def test_compile_with_gradients():
+    made = fp6llm.torch.quantize_(model())
+    compiled = torch.compile(made, fullgraph=True, backend="aot_eager")
+    x = torch.randn(3, 40, requires_grad=True)
+    made(x).square().sum().backward()
+    expected, x.grad = x.grad, None
+    compiled(x).square().sum().backward()
+    torch.testing.assert_close(x.grad, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_graph_holds_tensors_only():
     made = fp6llm.torch.quantize_(model())
     graph = torch.export.export(made, (torch.randn(3, 40),)).graph

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy
 
-from . import _driver
+from . import _capi, _driver
 from ._enums import Backend, DataType
 from .errors import InvalidValueError
+
+buffer_address = _capi._native.buffer_address
 
 # Element types that the C ABI takes as plain bytes or integers; the values are cudaDataType's.
 UINT8 = 8
@@ -155,7 +157,7 @@ def view(name: str, array: Any, stream: int | None = None) -> View:
 
 # ---- NumPy -------------------------------------------------------------------------------------------
 
-_numpy_types: dict[Any, int] = {
+numpy_types: dict[Any, int] = {
     numpy.dtype(numpy.float32): int(DataType.R_32F),
     numpy.dtype(numpy.float16): int(DataType.R_16F),
     numpy.dtype(numpy.uint8): UINT8,
@@ -165,11 +167,11 @@ _numpy_types: dict[Any, int] = {
 
 def numpy_type(name: str, dtype: Any) -> int:
     """The element type of a NumPy dtype; those of ml_dtypes are known by their names."""
-    known = _numpy_types.get(dtype)
+    known = numpy_types.get(dtype)
     if known is None:
         if dtype.name not in _BY_NAME or not dtype.isnative:
             raise TypeError(f"{name} has dtype {dtype}, which is none of {_TAKEN}")
-        known = _numpy_types[dtype] = _BY_NAME[dtype.name]
+        known = numpy_types[dtype] = _BY_NAME[dtype.name]
     return known
 
 
@@ -179,7 +181,7 @@ def _from_numpy(name: str, owner: Any, array: numpy.ndarray) -> View:
     strides = None
     if not flags.c_contiguous:
         strides = _element_strides(name, array.strides, array.itemsize)
-    return View(owner, array.ctypes.data, data_type, array.shape, strides, writable=flags.writeable)
+    return View(owner, buffer_address(array), data_type, array.shape, strides, writable=flags.writeable)
 
 
 def _element_strides(name: str, strides: tuple[int, ...], item: int) -> tuple[int, ...]:

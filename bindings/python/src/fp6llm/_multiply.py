@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy
+
 from . import _arrays, _capi
 from ._enums import Activation, Backend, ComputeType, DataType, Operation
 from ._handle import Handle
@@ -80,6 +82,50 @@ def _output(
     if written.shape != shape:
         raise InvalidValueError(f"out has shape {written.shape}; {shape} is needed")
     return out, written
+
+
+def linear_of_numpy(weight: Weight, x: Any, out: Any, handle: Handle | None) -> Any:
+    """The short way of linear() for what is called most: NumPy arrays in C order, nothing but the product.
+
+    None where it is not that, or is wrong: linear() then says what.
+    """
+    data_type = _arrays.numpy_types.get(x.dtype)
+    shape = x.shape
+    rows, cols = weight.shape
+    handle = weight._on(handle)
+    if (
+        data_type not in _arrays.FLOATS
+        or not shape
+        or shape[-1] != cols
+        or cols == 0
+        or not x.flags.c_contiguous
+        or handle.device[0] != Backend.CPU
+    ):
+        return None
+    held = weight._alive()
+    shape = (*shape[:-1], rows)
+    address = _arrays.buffer_address(x)
+    if out is None:
+        out = numpy.empty(shape, x.dtype)
+        out_address = _arrays.buffer_address(out)
+    else:
+        if type(out) is not numpy.ndarray or out.dtype != x.dtype or out.shape != shape:
+            return None
+        flags = out.flags
+        out_address = _arrays.buffer_address(out)
+        if (
+            not flags.c_contiguous
+            or not flags.writeable
+            or (out_address < address + x.nbytes and address < out_address + out.nbytes)
+        ):
+            return None
+    owned = handle._alive()
+    with handle._lock:
+        _native.fp6llmLinear(
+            owned.pointer, x.size // cols, address, data_type, cols, held.pointer, None, out_address,
+            data_type, rows or 1,
+        )  # fmt: skip
+    return out
 
 
 def linear(

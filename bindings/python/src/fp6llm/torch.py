@@ -78,7 +78,7 @@ def _device(tensor: torch.Tensor) -> tuple[int, int]:
 
 def _view(blob: torch.Tensor, rows: int, cols: int, config: str) -> Weight:
     address = blob.data_ptr()
-    key = (address, blob.numel(), rows, cols, config, blob.device)
+    key = (address, blob.numel(), rows, cols, config)
     found = _views.get(key)
     if found is not None:
         return found
@@ -200,28 +200,32 @@ def _linear_transposed_fake(y, blob, rows, cols, config):  # type: ignore[no-unt
     return y.new_empty((*y.shape[:-1], cols))
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: torch.Tensor) -> None:
-    x, blob, bias, ctx.rows, ctx.cols, ctx.config, _ = inputs
-    ctx.save_for_backward(blob)
-    ctx.x_dtype = x.dtype
-    ctx.bias_dtype = None if bias is None else bias.dtype
+class _Differentiable(torch.autograd.Function):
+    """The operator with gradients. Not registered with it: that costs every call three times what the operator
+    does, those without gradients too."""
 
+    @staticmethod
+    def forward(ctx: Any, x: Any, blob: Any, bias: Any, rows: int, cols: int, config: str) -> torch.Tensor:
+        ctx.save_for_backward(blob)
+        ctx.x_dtype = x.dtype
+        ctx.bias_dtype = None if bias is None else bias.dtype
+        ctx.weight = rows, cols, config
+        return linear(x, blob, bias, rows, cols, config)
 
-def _backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:
-    (blob,) = ctx.saved_tensors
-    x_grad = bias_grad = None
-    if ctx.needs_input_grad[0]:
-        x_grad = torch.ops.fp6llm.linear_transposed(grad.to(ctx.x_dtype), blob, ctx.rows, ctx.cols, ctx.config)
-    if ctx.needs_input_grad[2]:
-        bias_grad = grad.reshape(-1, ctx.rows).sum(0, dtype=torch.float32).to(ctx.bias_dtype)
-    return x_grad, None, bias_grad, None, None, None, None
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+        (blob,) = ctx.saved_tensors
+        x_grad = bias_grad = None
+        if ctx.needs_input_grad[0]:
+            x_grad = torch.ops.fp6llm.linear_transposed(grad.to(ctx.x_dtype), blob, *ctx.weight)
+        if ctx.needs_input_grad[2]:
+            bias_grad = grad.reshape(-1, ctx.weight[0]).sum(0, dtype=torch.float32).to(ctx.bias_dtype)
+        return x_grad, None, bias_grad, None, None, None
 
-
-torch.library.register_autograd("fp6llm::linear", _backward, setup_context=_save, lib=_library)
 
 #: linear(x, blob, bias, rows, cols, config, dtype=None): x [..., cols] -> [..., rows]. `blob` is from
 #: fp6llm.pack_blob() or Weight.to_blob(), `config` says what it holds ("e3m2:row:0:0": format, scale mode,
-#: group size, DataType of the scales). Gradients flow to x and bias, none to the weight.
+#: group size, DataType of the scales). It has no gradients; the module Linear has, for x and bias.
 linear = torch.ops.fp6llm.linear.default
 
 
@@ -283,8 +287,12 @@ class Linear(nn.Module):
         return made
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x [..., in_features] -> [..., out_features], of x's type."""
-        return linear(x, self.blob, self.bias, self.out_features, self.in_features, self._description)
+        """x [..., in_features] -> [..., out_features], of x's type. Gradients flow to x and bias."""
+        blob, bias = self.blob, self.bias
+        call = linear
+        if torch.is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)):
+            call = _Differentiable.apply
+        return call(x, blob, bias, self.out_features, self.in_features, self._description)
 
     def codes(self) -> Quantized:
         """The plain codes and scales, as tensors on the module's device."""
