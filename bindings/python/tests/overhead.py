@@ -7,6 +7,7 @@ The time of an empty Python function is subtracted.
 
 import argparse
 import sys
+import threading
 import time
 
 import fp6llm
@@ -75,7 +76,39 @@ def main():
     print(f"{'':50} {'ns':>7} {'over C':>7}")
     for name, took in best.items():
         print(f"{name:50} {took - nothing:7.0f} {took - nothing - c_call:7.0f}")
+    print(f"2 threads with a handle each do {scaling():.2f} x what 1 does, by weight.linear() of 8 tokens")
     return 0
+
+
+def scaling():
+    """How often two Python threads call the library in the time in which one calls it once; one CPU thread
+    each. The best of several rounds."""
+    weight = fp6llm.Weight.from_float(numpy.ones((2048, 2048), numpy.float32))
+    x = numpy.ones((8, 2048), numpy.float32)
+    calls = 30
+
+    def work(ready, go):
+        fp6llm.default_handle().threads = 1
+        weight.linear(x)
+        ready.wait()
+        go.wait()
+        for _ in range(calls):
+            weight.linear(x)
+
+    def took(count):
+        ready, go = threading.Barrier(count + 1), threading.Barrier(count + 1)
+        threads = [threading.Thread(target=work, args=(ready, go)) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        go.wait()
+        start = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - start
+
+    rounds = [(took(1), took(2)) for _ in range(8)]
+    return 2 * min(one for one, _ in rounds) / min(two for _, two in rounds)
 
 
 if __name__ == "__main__":

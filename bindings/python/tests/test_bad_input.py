@@ -147,6 +147,12 @@ def test_outputs(weight):
     refused(bad, "codes overlaps w", lambda: fp6llm.quantize(
         shared, codes=shared.view(numpy.uint8).ravel()[: 3 * 63]))  # fmt: skip
     assert (shared == 1).all() and (both == 0).all()
+    # Other columns of the same matrix are no overlap.
+    row = numpy.ones((3, 130), F)
+    numpy.testing.assert_array_equal(weight.linear(row[:, :83], out=row[:, 90:127]), weight.linear(X))
+    assert (row[:, :90] == 1).all() and (row[:, 127:] == 1).all()
+    refused(bad, "out overlaps x", lambda: weight.linear(row[:, :83], out=row[:, 82:119]))
+    refused(bad, "out overlaps x", lambda: weight.linear(row[:, 47:], out=row[:, 11:48]))
 
 
 def test_options(weight):

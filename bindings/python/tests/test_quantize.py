@@ -145,6 +145,7 @@ def test_config():
     assert (config.bits, config.code_shape(3, 5), config.scale_shape(3, 65)) == (6, (3, 4), (3, 2))
     assert config.sizes(3, 65) == (3 * 49, 3 * 2 * 4)
     assert pickle.loads(pickle.dumps(config)) == config
+    assert fp6llm.QuantConfig("e2m3", "group", numpy.int64(64), rounding="away") == config
     assert hash(config) == hash(pickle.loads(pickle.dumps(config)))
     w = oracle.gaussian((3, 65), 11)
     by_name = fp6llm.quantize(w, format="e2m3", scale="group", group_size=64, rounding="away")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 from . import _arrays, _capi, _driver
@@ -56,8 +57,8 @@ class Handle:
             device = int(ordinal)
         config = _capi.fp6llmHandleConfig_t()
         config.backend = choice("backend", Backend, backend)
-        config.device = device
-        config.numThreads = threads
+        config.device = index(device)
+        config.numThreads = index(threads)
         self._owned: Owned | None = None
         self._owned = Owned(_capi.fp6llmCreateWithConfig(config), _native.fp6llmDestroy)
         self._lock = threading.Lock()
@@ -105,7 +106,7 @@ class Handle:
     @threads.setter
     def threads(self, threads: int) -> None:
         with self._lock:
-            _native.fp6llmSetNumThreads(self._alive().pointer, threads)
+            _native.fp6llmSetNumThreads(self._alive().pointer, index(threads))
 
     @property
     def stream(self) -> int | None:

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def collect() -> dict[str, Any]:
     """What the command prints."""
-    versions = {"fp6llm": _library.version(), "python": platform.python_version()}
+    versions: dict[str, str | None] = {"fp6llm": _library.version(), "python": platform.python_version()}
     for package in ("numpy", "ml_dtypes", "torch"):
         try:
             versions[package] = metadata.version(package)

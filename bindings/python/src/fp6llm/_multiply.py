@@ -7,6 +7,7 @@ copied or transposed on the way.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -14,7 +15,7 @@ import numpy
 from . import _arrays, _capi
 from ._enums import Activation, Backend, ComputeType, DataType, Operation
 from ._handle import Handle
-from ._options import choice, names
+from ._options import choice, names, size
 from ._quantize import check_apart, check_float, check_writable
 from .errors import InvalidValueError
 
@@ -246,6 +247,7 @@ def gemm(
     Returns `out` or the new array. Errors as for Weight.linear().
     """
     held, handle = _weight(weight, handle)
+    algo = index(algo)
     stream = handle._stream
     read = _arrays.view("x", x, stream)
     check_float("x", read)
@@ -306,11 +308,11 @@ def gemm_grouped(
         raise InvalidValueError("weights holds no weight")
     _, handle = _weight(first, handle)
     held = []
-    for index, weight in enumerate(weights):
+    for position, weight in enumerate(weights):
         if weight is not None:
             held.append(_weight(weight, handle)[0])
             if weight.shape != first.shape:
-                raise InvalidValueError(f"weights[{index}] has shape {weight.shape}, others {first.shape}")
+                raise InvalidValueError(f"weights[{position}] has shape {weight.shape}, others {first.shape}")
         else:
             held.append(None)
     stream = handle._stream
@@ -361,6 +363,7 @@ def algorithms(
     """The kernels that can run gemm() on `tokens` rows of x, the one that algo -1 takes first: `name`,
     `algo`, `isReference`, `workspaceSize` in bytes."""
     held, handle = _weight(weight, handle)
+    tokens = size("tokens", tokens)
     m, k = weight.shape if transpose_weight else weight.shape[::-1]
     x_type = _arrays.as_data_type("dtype", dtype)
     out_type = x_type if out_dtype is None else _arrays.as_data_type("out_dtype", out_dtype)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from . import _arrays, _capi
@@ -17,6 +18,8 @@ from ._options import choice, matrix_shape
 from .errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from ._weight import Weight
 
 _native = _capi._native
@@ -85,14 +88,14 @@ class QuantConfig:
         put = functools.partial(object.__setattr__, self)
         put("format", _member("format", DataType, format, _FORMATS))
         put("scale", _member("scale", ScaleMode, scale))
-        put("group_size", group_size)
+        put("group_size", index(group_size))
         if scale_type is not None:
             scale_type = DataType(_arrays.as_data_type("scale_type", scale_type))
         put("scale_type", scale_type)
         put("rounding", _member("rounding", Rounding, rounding))
         put("mx_scale_rule", _member("mx_scale_rule", MxScaleRule, mx_scale_rule))
         put("non_finite", _member("non_finite", NonFinite, non_finite))
-        put("scale_search", scale_search)
+        put("scale_search", index(scale_search))
         # Fields of the wrong type are found now, not where the config is used.
         self._c  # noqa: B018
 
@@ -284,7 +287,7 @@ def quantize(
     scales: Any = None,
     stats: bool = False,
     handle: Handle | None = None,
-    **options: Any,
+    **options: Unpack[QuantOptions],
 ) -> Quantized:
     """Quantizes a matrix by rounding to nearest (ZeroQuant(4+2) section 4; OCP MX 1.0 section 6.3).
 
@@ -334,15 +337,32 @@ def _stats(c: Any, config: QuantConfig) -> QuantStats:
     return QuantStats(config.format, c.mse, c.signal, c.maxAbsError, c.saturated, c.nonFinite)
 
 
-def check_apart(output: tuple[str, _arrays.View], *inputs: tuple[str, _arrays.View] | None) -> None:
+def check_apart(output: tuple[str, _arrays.View], *inputs: tuple[str, _arrays.View]) -> None:
     """Raises InvalidValueError if an output overlaps another array in memory."""
     name, array = output
     first, last = array.bounds()
-    for other in inputs:
-        if other is not None:
-            other_first, other_last = other[1].bounds()
-            if first < other_last and other_first < last:
-                raise InvalidValueError(f"{name} overlaps {other[0]} in memory")
+    for other_name, other in inputs:
+        other_first, other_last = other.bounds()
+        if first < other_last and other_first < last and not _side_by_side(array, other):
+            raise InvalidValueError(f"{name} overlaps {other_name} in memory")
+
+
+def _side_by_side(one: _arrays.View, two: _arrays.View) -> bool:
+    """Whether two matrices are different columns of one larger matrix."""
+    (one_bytes, one_distance), (two_bytes, two_distance) = _row_bytes(one), _row_bytes(two)
+    if one_distance != two_distance or one_distance <= 0:
+        return False
+    offset = (two.address - one.address) % one_distance
+    return offset >= one_bytes and one_distance - offset >= two_bytes
+
+
+def _row_bytes(array: _arrays.View) -> tuple[int, int]:
+    """Bytes of a matrix's row and from one row to the next; (0, 0) of what is no matrix of whole rows."""
+    strides = array.strides
+    if strides is None or len(strides) != 2 or strides[1] != 1:
+        return 0, 0
+    item = _arrays.ITEM_SIZES[array.data_type]
+    return item * array.shape[1], item * strides[0]
 
 
 def dequantize(
@@ -354,7 +374,7 @@ def dequantize(
     dtype: Any = "float32",
     out: Any = None,
     handle: Handle | None = None,
-    **options: Any,
+    **options: Unpack[QuantOptions],
 ) -> Any:
     """The matrix that codes and scales stand for: value(code) * scale, rounded once to `dtype`.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _arrays, _capi, _multiply
 from ._enums import Activation, Backend, ComputeType, DataType, PackedLayout, ScaleMode
@@ -21,6 +20,11 @@ from ._quantize import (
     read_plain,
 )
 from .errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._quantize import QuantOptions
 
 _native = _capi._native
 
@@ -42,6 +46,11 @@ class Weight:
     device: tuple[int, int]
     #: Format, scale mode, group size and scale type; the other fields have their defaults.
     config: QuantConfig
+    #: What C says of it: layout, bytes, isView, ...
+    info: _capi.fp6llmWeightInfo_t
+    _owned: Owned | None
+    _handle: Handle | None
+    _maker: _arrays.Maker
 
     def __init__(self) -> None:
         raise TypeError("use Weight.from_float, from_codes, from_packed or from_blob")
@@ -80,7 +89,7 @@ class Weight:
         config: QuantConfig | None = None,
         *,
         handle: Handle | None = None,
-        **options: Any,
+        **options: Unpack[QuantOptions],
     ) -> Weight:
         """Quantizes and prepacks a float matrix; arguments and errors as for quantize()."""
         config = make_config(config, options)
@@ -106,7 +115,7 @@ class Weight:
         config: QuantConfig | None = None,
         *,
         handle: Handle | None = None,
-        **options: Any,
+        **options: Unpack[QuantOptions],
     ) -> Weight:
         """Prepacks plain codes and scales, which are copied; arguments as for dequantize()."""
         if isinstance(codes, Quantized):
@@ -139,7 +148,7 @@ class Weight:
         config: QuantConfig | None = None,
         *,
         handle: Handle | None = None,
-        **options: Any,
+        **options: Unpack[QuantOptions],
     ) -> Weight:
         """Prepacks a buffer in a published layout.
 
@@ -203,14 +212,14 @@ class Weight:
         blob = self.to_blob(handle=handle)
         if self.device[0] != Backend.CPU:
             raise InvalidValueError("save_blob() takes a weight of the CPU")
-        path = os.path.abspath(path)
-        descriptor, partial = tempfile.mkstemp(dir=os.path.dirname(path))
+        partial = f"{os.fspath(path)}.{os.getpid()}.partial"
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with open(partial, "wb") as file:
                 file.write(memoryview(blob))
             os.replace(partial, path)
         except BaseException:
-            os.unlink(partial)
+            if os.path.exists(partial):
+                os.unlink(partial)
             raise
 
     def close(self) -> None:
@@ -376,7 +385,7 @@ def pack_blob(
     *,
     out: Any = None,
     handle: Handle | None = None,
-    **options: Any,
+    **options: Unpack[QuantOptions],
 ) -> Any:
     """Prepacks plain codes and scales into one uint8 array, a blob, for Weight.from_blob().
 

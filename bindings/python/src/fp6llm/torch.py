@@ -11,7 +11,7 @@ baked into a graph. It runs on the CPU and on CUDA, there on PyTorch's current s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 try:
     import torch
@@ -25,6 +25,11 @@ from ._handle import default_handle
 from ._quantize import QuantConfig, Quantized, make_config, quantize
 from ._weight import Weight, pack_blob
 from .errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ._quantize import QuantOptions
 
 __all__ = ["Linear", "linear", "quantize_"]
 
@@ -251,7 +256,7 @@ class Linear(nn.Module):
         *,
         device: Any = None,
         dtype: torch.dtype | None = None,
-        **options: Any,
+        **options: Unpack[QuantOptions],
     ) -> None:
         """A layer of zeros, to load a state dict into; from_float() makes one from numbers.
 
@@ -273,7 +278,9 @@ class Linear(nn.Module):
             self.register_parameter("bias", None)
 
     @classmethod
-    def from_float(cls, layer: nn.Linear, config: QuantConfig | None = None, **options: Any) -> Linear:
+    def from_float(
+        cls, layer: nn.Linear, config: QuantConfig | None = None, **options: Unpack[QuantOptions]
+    ) -> Linear:
         """Quantizes a layer; its bias is taken over, not copied."""
         quantized = quantize(layer.weight.detach(), config, **options)
         made = cls.__new__(cls)
@@ -400,7 +407,7 @@ def quantize_(
     config: QuantConfig | None = None,
     *,
     select: Callable[[str, nn.Linear], bool] | None = None,
-    **options: Any,
+    **options: Unpack[QuantOptions],
 ) -> nn.Module:
     """Replaces the nn.Linear modules of a model, in place, layer by layer; returns the model.
 
