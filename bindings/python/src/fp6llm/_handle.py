@@ -13,6 +13,7 @@ from ._options import choice
 from .errors import InvalidValueError, NotInitializedError
 
 _native = _capi._native
+_CUDA = int(Backend.CUDA)
 
 
 class Owned:
@@ -157,7 +158,7 @@ class Handle:
         the call's stream and makes it wait for the streams that the arrays come from."""
         owned = self._alive()
         self._lock.acquire()
-        if self.device[0] == Backend.CUDA:
+        if self.device[0] == _CUDA:
             try:
                 self._choose_stream(owned, arrays)
             except BaseException:

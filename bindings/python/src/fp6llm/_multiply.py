@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _native = _capi._native
 
+# As integers: looking up an enumeration's member takes as long as a call.
+_CPU, _CUDA = int(Backend.CPU), int(Backend.CUDA)
+
 _COMPUTE_NAMES = {
     name.removeprefix("compute_32f_").removeprefix("compute_"): value
     for name, value in names(ComputeType).items()
@@ -100,11 +103,11 @@ def linear_of_numpy(weight: Weight, x: Any, out: Any, handle: Handle | None) -> 
         or shape[-1] != cols
         or cols == 0
         or not x.flags.c_contiguous
-        or handle.device[0] != Backend.CPU
+        or handle.device[0] != _CPU
     ):
         return None
     held = weight._alive()
-    shape = (*shape[:-1], rows)
+    shape = shape[:-1] + (rows,)
     address = _arrays.buffer_address(x)
     if out is None:
         out = numpy.empty(shape, x.dtype)
@@ -405,7 +408,7 @@ def _number(name: str, value: Any) -> float:
 
 def _factors(alpha: Any, beta: Any, handle: Handle) -> tuple[Any, Any]:
     """alpha and beta as numbers, or both as views of device memory."""
-    if handle.device[0] == Backend.CUDA:
+    if handle.device[0] == _CUDA:
         read = [
             _arrays.view(name, value, handle._stream)
             if hasattr(value, "__cuda_array_interface__") or hasattr(value, "__dlpack__")

@@ -374,6 +374,12 @@ class Weight:
         Returns `out` or the new array. Raises TypeError for wrong types, InvalidValueError for wrong
         shapes, strides and devices, NotSupportedError for a compute type that the backend lacks.
         """
+        if type(x) is _arrays.numpy.ndarray and (
+            bias is None and activation is None and residual is None and dtype is None and compute is None
+        ):
+            made = _multiply.linear_of_numpy(self, x, out, handle)
+            if made is not None:
+                return made
         return _multiply.linear(self, x, bias, activation, residual, out, dtype, compute, self._on(handle))
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Linear", "linear", "quantize_"]
 
 _native = _capi._native
+_CUDA = int(Backend.CUDA)
 
 _TYPES = {
     torch.float32: int(DataType.R_32F),
@@ -110,7 +111,7 @@ def _view(blob: torch.Tensor, rows: int, cols: int, config: str) -> Weight:
 
 def _use_stream(handle: Any, owned: Any, tensor: torch.Tensor) -> None:
     """Puts the handle on PyTorch's current stream."""
-    if handle.device[0] == Backend.CUDA:
+    if handle.device[0] == _CUDA:
         stream = torch.cuda.current_stream(tensor.device).cuda_stream
         _native.fp6llmSetStream(owned.pointer, stream)
         handle._active_stream = stream
