@@ -26,6 +26,7 @@ _native = _capi._native
 
 # As integers: looking up an enumeration's member takes as long as a call.
 _CPU, _CUDA = int(Backend.CPU), int(Backend.CUDA)
+_N, _T = int(Operation.N), int(Operation.T)
 
 _COMPUTE_NAMES = {
     name.removeprefix("compute_32f_").removeprefix("compute_"): value
@@ -159,28 +160,31 @@ def linear(
         check_apart(("out", written), ("x", read))
     epilogue = bias_view = residual_view = None
     if bias is not None or activation is not None or residual is not None or compute is not None:
-        epilogue = _capi.fp6llmEpilogue_t()
+        # By the low level's own functions: its class takes microseconds to set an attribute.
+        epilogue = _native.new_fp6llmEpilogue_t()
         if activation is not None:
-            epilogue.activation = choice("activation", Activation, activation)
-        epilogue.computeType = _compute(compute)
+            kind = choice("activation", Activation, activation)
+            _native.fp6llmEpilogue_t_activation_set(epilogue, kind)
+        _native.fp6llmEpilogue_t_computeType_set(epilogue, _compute(compute))
         if bias is not None:
             bias_view = _arrays.view("bias", bias, stream)
             check_float("bias", bias_view)
             handle.check_device("bias", bias_view)
             if bias_view.shape != (rows,) or not bias_view.is_contiguous():
                 raise InvalidValueError(f"bias has shape {bias_view.shape}; a contiguous {(rows,)} is needed")
-            epilogue.bias = bias_view.address
-            epilogue.biasType = bias_view.data_type
+            _native.fp6llmEpilogue_t_bias_set(epilogue, bias_view.address)
+            _native.fp6llmEpilogue_t_biasType_set(epilogue, bias_view.data_type)
         if residual is not None:
             residual_view = _arrays.view("residual", residual, stream)
             check_float("residual", residual_view)
             handle.check_device("residual", residual_view)
             if residual_view.shape != written.shape:
                 raise InvalidValueError(f"residual has shape {residual_view.shape}; {written.shape} is needed")
-            _, epilogue.ldr = _rows("residual", residual_view, rows, "rows")
-            epilogue.residual = residual_view.address
-            epilogue.residualType = residual_view.data_type
-            _check_residual(written, ldy, residual_view, epilogue.ldr)
+            _, ldr = _rows("residual", residual_view, rows, "rows")
+            _native.fp6llmEpilogue_t_residual_set(epilogue, residual_view.address)
+            _native.fp6llmEpilogue_t_residualType_set(epilogue, residual_view.data_type)
+            _native.fp6llmEpilogue_t_ldr_set(epilogue, ldr)
+            _check_residual(written, ldy, residual_view, ldr)
     owned = handle._enter(read, written, bias_view, residual_view)
     try:
         _native.fp6llmLinear(
@@ -199,7 +203,7 @@ def _check_residual(written: _arrays.View, ldy: int, residual: _arrays.View, ldr
         check_apart(("out", written), ("residual", residual))
 
 
-def _operand(name: str, array: _arrays.View, transposed: bool) -> tuple[int, int, Operation, int]:
+def _operand(name: str, array: _arrays.View, transposed: bool) -> tuple[int, int, int, int]:
     """(rows, cols, C's operation, leading dimension) of a row-major factor [rows, cols].
 
     Unit stride along the last axis is C's N, along the first C's T.
@@ -212,11 +216,11 @@ def _operand(name: str, array: _arrays.View, transposed: bool) -> tuple[int, int
     if transposed:
         rows, cols, strides = cols, rows, strides[::-1]
     if array.size == 0:
-        return rows, cols, Operation.N, max(1, cols)
+        return rows, cols, _N, max(1, cols)
     if cols == 1 or strides[1] == 1:
-        return rows, cols, Operation.N, strides[0] if rows > 1 else max(1, cols)
+        return rows, cols, _N, strides[0] if rows > 1 else max(1, cols)
     if rows == 1 or strides[0] == 1:
-        return rows, cols, Operation.T, strides[1] if cols > 1 else max(1, rows)
+        return rows, cols, _T, strides[1] if cols > 1 else max(1, rows)
     raise InvalidValueError(f"{name} has strides {array.strides} in elements; one of them must be 1")
 
 
@@ -274,7 +278,7 @@ def gemm(
             handle._device_factors(owned, True)
             factors = (factors[0].address, factors[1].address)
         _native.fp6llmGemmEx(
-            owned.pointer, Operation.T if transpose_weight else Operation.N, operation, m, n, k,
+            owned.pointer, _T if transpose_weight else _N, operation, m, n, k,
             factors[0], held.pointer, read.address, read.data_type, ldb, factors[1],
             written.address, written.data_type, ldc, compute_type, algo,
         )  # fmt: skip
@@ -343,7 +347,7 @@ def gemm_grouped(
     owned = handle._enter(read, written, starts)
     try:
         _native.fp6llmGemmGroupedEx(
-            owned.pointer, len(held), Operation.T, Operation.N, first.rows, n, first.cols,
+            owned.pointer, len(held), _T, _N, first.rows, n, first.cols,
             starts.address, factors[0], [None if h is None else h.pointer for h in held],
             read.address, read.data_type, ldb, factors[1], written.address, written.data_type, ldc,
             _compute(compute), -1,
@@ -373,7 +377,7 @@ def algorithms(
     owned = handle._enter()
     try:
         return _native.fp6llmGemmGetHeuristic(
-            owned.pointer, Operation.T if transpose_weight else Operation.N, Operation.N, m, tokens,
+            owned.pointer, _T if transpose_weight else _N, _N, m, tokens,
             k, held.pointer, x_type, out_type, _compute(compute), 64,
         )  # fmt: skip
     finally:

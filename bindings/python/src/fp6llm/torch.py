@@ -154,9 +154,9 @@ def _linear(
     if bias is not None:
         _check_bias(bias, blob, rows)
         bias = bias.contiguous()
-        epilogue = _capi.fp6llmEpilogue_t()
-        epilogue.bias = bias.data_ptr()
-        epilogue.biasType = _TYPES[bias.dtype]
+        epilogue = _native.new_fp6llmEpilogue_t()
+        _native.fp6llmEpilogue_t_bias_set(epilogue, bias.data_ptr())
+        _native.fp6llmEpilogue_t_biasType_set(epilogue, _TYPES[bias.dtype])
     tokens = y.numel() // rows if rows else 0
     handle = default_handle(weight.device)
     owned = handle._enter()
