@@ -76,6 +76,19 @@ static PyObject* address_object(const void* address) {
     return PyLong_FromVoidPtr((void*)address);
 }
 
+/* buffer_address(object): of an object with the buffer protocol, whatever its elements and strides. */
+static PyObject* buffer_address(PyObject* self, PyObject* arguments) {
+    Py_buffer view;
+    PyObject* object;
+    PyObject* address;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "O", &object)) return NULL;
+    if (PyObject_GetBuffer(object, &view, PyBUF_STRIDES) != 0) return NULL;
+    address = PyLong_FromVoidPtr(view.buf);
+    PyBuffer_Release(&view);
+    return address;
+}
+
 /* A call's result with one more output, which it takes over: None becomes the output, an output
  * becomes a tuple, a tuple grows. NULL, with both released, if the output could not be made. */
 static PyObject* with_output(PyObject* result, PyObject* output) {
