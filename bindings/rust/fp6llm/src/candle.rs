@@ -128,10 +128,10 @@ impl Linear {
         tokens: usize,
     ) -> candle_core::Result<Vec<T>> {
         let mut y = vec![T::default(); tokens * self.weight.rows()];
+        let bias = self.bias.as_ref().map(Tensor::storage_and_layout);
         let handle = lock(&self.handle);
         let x = Matrix::new(x, tokens, self.weight.cols())?;
         let mut linear = handle.linear(&self.weight, x).activation(self.activation);
-        let bias = self.bias.as_ref().map(Tensor::storage_and_layout);
         if let Some((storage, layout)) = &bias {
             let candle_core::Storage::Cpu(storage) = &**storage else {
                 bail!("the input is on the CPU, the bias is not");

@@ -16,7 +16,7 @@ pub(crate) enum Place {
 #[derive(Debug, Default)]
 pub(crate) struct Guard<'a> {
     #[cfg(feature = "cudarc")]
-    pub(crate) sync: Option<cudarc::driver::SyncOnDrop<'a>>,
+    _sync: Option<cudarc::driver::SyncOnDrop<'a>>,
     #[cfg(feature = "cudarc")]
     pub(crate) stream: Option<usize>,
     lifetime: PhantomData<&'a ()>,
@@ -26,7 +26,7 @@ pub(crate) struct Guard<'a> {
 impl<'a> Guard<'a> {
     pub(crate) fn of_stream(sync: cudarc::driver::SyncOnDrop<'a>, stream: usize) -> Self {
         Guard {
-            sync: Some(sync),
+            _sync: Some(sync),
             stream: Some(stream),
             lifetime: PhantomData,
         }

@@ -378,21 +378,23 @@ impl Weight {
         let (bytes, scale_bytes) = packed_sizes(layout, &config, self.rows, self.cols)?;
         let mut packed: Vec<u8> = zeros(bytes)?;
         let mut scales = Scales::zeros(config.resolved_scale_type(), scale_bytes)?;
-        let target = scales
-            .view_mut()
-            .checked(config.resolved_scale_type(), scale_bytes)?;
-        let out = SliceMut::from(&mut packed);
-        handle.accepts("packed", out.len, out.place, &out.guard)?;
-        // SAFETY: buffers of the sizes that the library asked for.
-        call(|| unsafe {
-            fp6llmWeightExportPacked(
-                handle.raw(),
-                self.raw(),
-                layout.raw(),
-                out.pointer.cast(),
-                target.pointer.cast(),
-            )
-        })?;
+        {
+            let target = scales
+                .view_mut()
+                .checked(config.resolved_scale_type(), scale_bytes)?;
+            let out = SliceMut::from(&mut packed);
+            handle.accepts("packed", out.len, out.place, &out.guard)?;
+            // SAFETY: buffers of the sizes that the library asked for.
+            call(|| unsafe {
+                fp6llmWeightExportPacked(
+                    handle.raw(),
+                    self.raw(),
+                    layout.raw(),
+                    out.pointer.cast(),
+                    target.pointer.cast(),
+                )
+            })?;
+        }
         Ok((packed, scales))
     }
 }
@@ -447,21 +449,23 @@ impl Blob {
         // SAFETY: pointers to locals.
         call(|| unsafe { fp6llmWeightGetBlobSize(handle.raw(), &config, rows, cols, &mut bytes) })?;
         let mut blob = AlignedBytes::zeros(bytes)?;
-        let target = SliceMut::from(&mut *blob);
-        handle.accepts("blob", target.len, target.place, &target.guard)?;
-        // SAFETY: a buffer of the size that the library asked for, checked codes and scales.
-        call(|| unsafe {
-            fp6llmWeightPackBlob(
-                handle.raw(),
-                &config,
-                rows,
-                cols,
-                from.codes.pointer.cast(),
-                from.scales.pointer.cast(),
-                target.pointer.cast(),
-                bytes,
-            )
-        })?;
+        {
+            let target = SliceMut::from(&mut *blob);
+            handle.accepts("blob", target.len, target.place, &target.guard)?;
+            // SAFETY: a buffer of the size that the library asked for, checked codes and scales.
+            call(|| unsafe {
+                fp6llmWeightPackBlob(
+                    handle.raw(),
+                    &config,
+                    rows,
+                    cols,
+                    from.codes.pointer.cast(),
+                    from.scales.pointer.cast(),
+                    target.pointer.cast(),
+                    bytes,
+                )
+            })?;
+        }
         Ok(Blob(blob))
     }
 
