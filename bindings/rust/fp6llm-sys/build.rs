@@ -6,7 +6,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{exit, Command};
 
-const LIBRARY_FILES: [&str; 3] = ["libfp6llm.so", "libfp6llm.dylib", "fp6llm.lib"];
+/// What links a program with the C++ of a static libfp6llm.
+const STATIC_NEEDS: [&str; 4] = ["stdc++", "m", "pthread", "dl"];
 
 fn main() {
     for name in [
@@ -56,13 +57,23 @@ fn tell(include: Option<&Path>, lib: &Path) {
     println!("cargo:lib={}", lib.display());
 }
 
+fn link_static(libraries: &[&str]) {
+    for library in libraries {
+        println!("cargo:rustc-link-lib=static={library}");
+    }
+    for library in STATIC_NEEDS {
+        println!("cargo:rustc-link-lib={library}");
+    }
+}
+
 fn from_environment() -> bool {
     let Some(lib) = env::var_os("FP6LLM_LIB_DIR").map(PathBuf::from) else {
         return false;
     };
-    if !LIBRARY_FILES.iter().any(|file| lib.join(file).exists()) {
+    let shared = lib.join("libfp6llm.so").exists();
+    if !shared && !lib.join("libfp6llm.a").exists() {
         fail(&format!(
-            "FP6LLM_LIB_DIR={} holds no libfp6llm.so",
+            "FP6LLM_LIB_DIR={} holds neither libfp6llm.so nor libfp6llm.a",
             lib.display()
         ));
     }
@@ -78,7 +89,11 @@ fn from_environment() -> bool {
     let beside = lib.parent().map(|prefix| prefix.join("include"));
     let include = include.or(beside.filter(|folder| folder.join("fp6llm/fp6llm.h").exists()));
     println!("cargo:rustc-link-search=native={}", lib.display());
-    println!("cargo:rustc-link-lib=dylib=fp6llm");
+    if shared {
+        println!("cargo:rustc-link-lib=dylib=fp6llm");
+    } else {
+        link_static(&["fp6llm"]);
+    }
     tell(include.as_deref(), &lib);
     true
 }
@@ -162,10 +177,6 @@ fn build_vendored() {
         .arg(env::var("NUM_JOBS").unwrap_or("2".into())));
     let lib = build.join("lib");
     println!("cargo:rustc-link-search=native={}", lib.display());
-    println!("cargo:rustc-link-lib=static=fp6llm_static");
-    println!("cargo:rustc-link-lib=static=fp6llm_core");
-    for library in ["stdc++", "pthread", "dl"] {
-        println!("cargo:rustc-link-lib={library}");
-    }
+    link_static(&["fp6llm_static", "fp6llm_core"]);
     tell(Some(&sources.join("capi/include")), &lib);
 }
