@@ -603,7 +603,8 @@ impl Handle {
 
     /// A multiplication per group, as a mixture of experts needs: the rows of `b`, tokens sorted by expert,
     /// from `offsets[g]` to `offsets[g + 1]` are multiplied by weight `g`. `offsets` has one element more than
-    /// there are groups, and lies where the backend's data does.
+    /// there are groups, and lies where the backend's data does. In device memory it cannot be checked: who made
+    /// that view vouches for its values.
     ///
     /// ```
     /// use fp6llm::{Handle, Matrix, MatrixMut, QuantConfig, Weight, WeightGroup};
