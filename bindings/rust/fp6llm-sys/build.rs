@@ -102,7 +102,7 @@ fn from_pkg_config() -> Result<(), String> {
     let program = env::var_os("PKG_CONFIG").unwrap_or("pkg-config".into());
     let ask = |options: &[&str]| -> Result<String, String> {
         let name = program.to_string_lossy();
-        match Command::new(&program).args(options).arg("fp6llm").output() {
+        match Command::new(&program).args(options).output() {
             Err(error) => Err(format!("{name} could not be run: {error}")),
             Ok(output) if output.status.success() => {
                 Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -113,24 +113,19 @@ fn from_pkg_config() -> Result<(), String> {
             )),
         }
     };
-    // 0.x: additions raise the minor version, and the ABI (the SONAME's 0) stays.
-    let version = concat!(
-        env!("CARGO_PKG_VERSION_MAJOR"),
-        ".",
-        env!("CARGO_PKG_VERSION_MINOR")
-    );
-    ask(&["--print-errors", &format!("--atleast-version={version}")])?;
-    for option in ask(&["--libs"])?.split_whitespace() {
+    // Additions raise the minor version; breaks of the ABI the major one, with the SONAME.
+    ask(&["--print-errors", "--exists", "fp6llm >= 0.1", "fp6llm < 1"])?;
+    for option in ask(&["--libs", "fp6llm"])?.split_whitespace() {
         if let Some(folder) = option.strip_prefix("-L") {
             println!("cargo:rustc-link-search=native={folder}");
         } else if let Some(library) = option.strip_prefix("-l") {
             println!("cargo:rustc-link-lib={library}");
         }
     }
-    let include = ask(&["--variable=includedir"])?;
+    let include = ask(&["--variable=includedir", "fp6llm"])?;
     tell(
         Some(Path::new(&include)),
-        Path::new(&ask(&["--variable=libdir"])?),
+        Path::new(&ask(&["--variable=libdir", "fp6llm"])?),
     );
     Ok(())
 }
