@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::CStr;
 use std::fmt;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use fp6llm_sys::*;
 
@@ -117,10 +118,19 @@ thread_local! {
     static IN_RECEIVER: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Runs a closure of the caller's: a panic, once printed, goes no further.
+pub(crate) fn contain(run: impl FnOnce()) {
+    let mut outcome = catch_unwind(AssertUnwindSafe(run));
+    // Dropping what a panic carries may panic again.
+    while let Err(panic) = outcome {
+        outcome = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+    }
+}
+
 /// Runs the log receiver: calls into the library fail meanwhile instead of waiting for themselves.
-pub(crate) fn as_receiver(receive: impl FnOnce()) {
+pub(crate) fn contain_receiver(receive: impl FnOnce()) {
     IN_RECEIVER.with(|inside| inside.set(true));
-    receive();
+    contain(receive);
     IN_RECEIVER.with(|inside| inside.set(false));
 }
 

@@ -2,7 +2,6 @@
 
 use std::ffi::c_void;
 use std::fmt;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::{null_mut, NonNull};
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,7 +9,7 @@ use fp6llm_sys::*;
 
 use crate::aligned::AlignedBytes;
 use crate::config::size;
-use crate::error::call;
+use crate::error::{call, contain};
 use crate::memory::{Guard, Place};
 use crate::{Backend, Error, Result};
 
@@ -181,7 +180,8 @@ impl Handle {
     /// stream. With the feature `cudarc`, `HandleBuilder::stream` is the safe way.
     ///
     /// # Safety
-    /// The stream is of the handle's device and stays alive until it is replaced and its work is done.
+    /// The stream is of the handle's device and stays alive until it is replaced and its work is done. A
+    /// handle made with `HandleBuilder::stream` keeps that one.
     ///
     /// # Errors
     /// None are known.
@@ -376,11 +376,8 @@ unsafe extern "C" fn run_work(
     };
     // SAFETY: the executor that set_executor() gave, alive as long as the handle has it.
     let executor = unsafe { &*user.cast::<Executor>() };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| executor(&work))) {
-        // Its message has been printed. Dropping it might panic again.
-        std::mem::forget(panic);
-        // Work that is left out is what the library reports.
-    }
+    // Work that a panic leaves over is what the library reports.
+    contain(|| executor(&work));
 }
 
 /// A size that a C `int` must hold.

@@ -1,13 +1,12 @@
 //! What belongs to the library as a whole: version, devices, log.
 
 use std::ffi::{c_char, c_void, CStr};
-use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};
 
 use fp6llm_sys::*;
 
-use crate::error::{as_receiver, call, enter, field_text, text};
+use crate::error::{call, contain_receiver, enter, field_text, text};
 use crate::{Backend, Error, LogLevel, Result};
 
 /// The library's version, "major.minor.patch".
@@ -158,11 +157,5 @@ unsafe extern "C" fn receive(user: *mut c_void, level: i32, message: *const c_ch
     // SAFETY: the receiver that set_logger() gave, and a text for the length of this call.
     let (receiver, message) = unsafe { (&*user.cast::<Receiver>(), CStr::from_ptr(message)) };
     let level = LogLevel::from_raw(level).unwrap_or(LogLevel::Info);
-    as_receiver(|| {
-        let message = message.to_string_lossy();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| receiver(level, &message))) {
-            // Its message has been printed. Dropping it might panic again.
-            std::mem::forget(panic);
-        }
-    });
+    contain_receiver(|| receiver(level, &message.to_string_lossy()));
 }
