@@ -11,10 +11,11 @@
 mod aligned;
 mod config;
 mod error;
+mod gemm;
 mod handle;
 mod library;
+mod linear;
 mod memory;
-mod multiply;
 mod quantize;
 mod scales;
 mod types;
@@ -29,12 +30,13 @@ pub use config::{QuantConfig, Sizes};
 #[cfg(feature = "cudarc")]
 pub use cuda::DeviceElement;
 pub use error::{Error, Result, Status};
+pub use gemm::{Algorithm, Gemm, GroupedGemm, WeightGroup};
 pub use handle::{Handle, HandleBuilder, Work};
 pub use library::{
     build_info, clear_logger, device_count, device_info, set_logger, version, DeviceInfo,
 };
+pub use linear::Linear;
 pub use memory::{Matrix, MatrixMut, Slice, SliceMut};
-pub use multiply::{Algorithm, Gemm, GroupedGemm, Linear, WeightGroup};
 pub use quantize::{QuantStats, Quantized, QuantizedRef};
 pub use scales::{Scales, ScalesMut, ScalesRef};
 pub use types::*;
