@@ -147,7 +147,7 @@ impl<T: Element> Gemm<'_, T> {
     /// a GPU it enqueues and returns.
     ///
     /// # Errors
-    /// As for [`Linear::run`].
+    /// As for [`Linear::run`](crate::Linear::run).
     pub fn run<U: Element>(self, c: MatrixMut<'_, U>) -> Result<()> {
         let (handle, b, dims) = (self.handle, &self.b, self.dims());
         check_b_and_c((b.rows, b.cols), (c.rows, c.cols), self.op_b, dims)?;
@@ -180,7 +180,7 @@ impl<T: Element> Gemm<'_, T> {
     /// The workspace that the same multiplication into a C of type `U` needs, in bytes.
     ///
     /// # Errors
-    /// As for [`Linear::run`].
+    /// As for [`Linear::run`](crate::Linear::run).
     pub fn workspace_bytes<U: Element>(&self) -> Result<usize> {
         let (dims, mut bytes) = (self.dims(), 0);
         // SAFETY: pointers to locals.
@@ -207,7 +207,7 @@ impl<T: Element> Gemm<'_, T> {
     /// `limit`.
     ///
     /// # Errors
-    /// As for [`Linear::run`]; also `limit` = 0.
+    /// As for [`Linear::run`](crate::Linear::run); also `limit` = 0.
     pub fn algorithms<U: Element>(&self, limit: usize) -> Result<Vec<Algorithm>> {
         enter()?;
         let dims = self.dims();
@@ -320,7 +320,7 @@ impl<T: Element> GroupedGemm<'_, T> {
     /// Multiplies into `c`, `[n, m]`: a token per row, like B. Rows from `offsets[groups]` on stay as they are.
     ///
     /// # Errors
-    /// As for [`Linear::run`]; also offsets that do not ascend from 0 or go beyond B's rows.
+    /// As for [`Linear::run`](crate::Linear::run); also offsets that do not ascend from 0 or go beyond B's rows.
     pub fn run<U: Element>(self, c: MatrixMut<'_, U>) -> Result<()> {
         let (handle, b, groups) = (self.handle, &self.b, self.weights.len());
         if self.offsets.len != groups + 1 {
