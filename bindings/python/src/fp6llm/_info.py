@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     if all(device["backend"] != "cuda" for device in facts["devices"]):
         print(f"{'cuda':<10} no device")
     for name, value in facts["build"].items():
-        print(f"{name:<10} {value if isinstance(value, str) else json.dumps(value)}")
+        text = value if isinstance(value, str) else json.dumps(value)
+        print(f"{name:<10} {text or 'none'}")
     return 0
 
 
