@@ -1,6 +1,7 @@
 """fp6llm.torch: the operator, the module, quantize_() and state dicts; and torch tensors in the plain API."""
 
 import copy
+import gc
 import io
 import sys
 
@@ -169,14 +170,35 @@ def test_operator_refuses():
 
 
 def test_a_new_blob_at_an_old_address():
-    """Views are cached by address: memory that is used again must not bring back what was there."""
+    """Views are cached: memory that is used again must not bring back what was there, nor pass unchecked."""
     x = torch.randn(1, 64)
     for turn in range(200):
-        module = fp6llm.torch.Linear.from_float(
-            nn.Linear(64, 64, bias=False), format=("e3m2", "e2m3")[turn % 2]
-        )
+        layer = nn.Linear(64, 64, bias=False)
+        module = fp6llm.torch.Linear.from_float(layer, format=("e3m2", "e2m3")[turn % 2])
         torch.testing.assert_close(module(x), x @ module.dequantize().T, rtol=1e-4, atol=1e-4)
+        description, size = module._description, module.blob.numel()
         del module
+        with pytest.raises(ValueError, match="blob"):
+            fp6llm.torch.linear(x, torch.zeros(size, dtype=torch.uint8), None, 64, 64, description)
+
+
+def test_views_are_made_once_and_go_with_their_blob():
+    views = fp6llm.torch._views
+    made = fp6llm.torch.quantize_(model())
+    before = len(views)
+    with torch.no_grad():
+        compiled = torch.compile(made, backend="aot_eager")
+        for _ in range(3):
+            made(torch.randn(3, 40))
+            compiled(torch.randn(3, 40))
+        assert len(views) == before + 3
+        first = [view for view, _ in views.values()]
+        compiled(torch.randn(3, 40))
+        assert all(a is b for a, (b, _) in zip(first, views.values()))
+    torch.compiler.reset()
+    del made, compiled, first
+    gc.collect()
+    assert len(views) == before
 
 
 # ---- torch.compile --------------------------------------------------------------------------------------

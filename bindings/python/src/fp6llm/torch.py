@@ -10,6 +10,7 @@ baked into a graph. It runs on the CPU and on CUDA, there on PyTorch's current s
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +71,8 @@ _library.define(
 _library.define("linear_transposed(Tensor y, Tensor blob, int rows, int cols, str config) -> Tensor")
 
 # Views of blobs, so that a blob's header is read once: on CUDA reading it waits for the device, which a
-# graph capture forbids. The key says all that the header does, so a view stays right when the memory of a
-# blob that is gone holds another one.
-_views: dict[tuple[Any, ...], Weight] = {}
-_MOST_VIEWS = 1 << 16
+# graph capture forbids. A view counts for the tensor that it was made for, and goes with it.
+_views: dict[tuple[Any, ...], tuple[Weight, weakref.ref[torch.Tensor]]] = {}
 
 
 def _device(tensor: torch.Tensor) -> tuple[int, int]:
@@ -86,8 +85,8 @@ def _view(blob: torch.Tensor, rows: int, cols: int, config: str) -> Weight:
     address = blob.data_ptr()
     key = (address, blob.numel(), rows, cols, config)
     found = _views.get(key)
-    if found is not None:
-        return found
+    if found is not None and found[1]() is blob:
+        return found[0]
     if blob.dtype is not torch.uint8 or not blob.is_contiguous():
         raise TypeError("blob must be a contiguous tensor of torch.uint8")
     device = _device(blob)
@@ -103,9 +102,7 @@ def _view(blob: torch.Tensor, rows: int, cols: int, config: str) -> Weight:
         raise InvalidValueError(
             f"the blob holds {list(made.shape)} {_describe(made.config)}, not {[rows, cols]} {config}"
         )
-    if len(_views) >= _MOST_VIEWS:
-        _views.clear()
-    _views[key] = made
+    _views[key] = made, weakref.ref(blob, lambda _, views=_views: views.pop(key, None))
     return made
 
 
