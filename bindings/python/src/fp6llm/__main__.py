@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = {"info": "._info"}
+COMMANDS = {"info": "._info", "quantize": "._quantize_command"}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -33,7 +33,7 @@ _NAMES = {numpy.dtype(name): dtype for dtype, name in _NUMPY.items()}
 # 100,000 tensors take about 12 MiB; Python's objects of a JSON text take up to 20 times its size.
 MAX_JSON = 32 << 20
 _MAX_RANK = 16
-_CHUNK = 16 << 20
+_CHUNK = 8 << 20
 _ALIGNMENT = 8
 
 
