@@ -1,4 +1,4 @@
-"""Fixtures of all tests. FP6LLM_TEST_NEEDS_GPU=1 and FP6LLM_TEST_NEEDS_TORCH=1 turn skips into failures."""
+"""Fixtures of all tests. FP6LLM_TEST_NEEDS_GPU=1, _TORCH=1, _QUARK=1 turn skips into failures."""
 
 import os
 

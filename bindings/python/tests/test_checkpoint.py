@@ -43,6 +43,14 @@ def test_what_is_saved_is_read(tmp_path, options, shape):
             numpy.testing.assert_array_equal(part.dequantize(), quantized.dequantize()[1:3])
 
 
+def test_the_example_of_the_documentation(tmp_path):
+    """docs/checkpoints.md: bytes and scale of one row."""
+    save(tmp_path / "m.safetensors", {"x": fp6llm.quantize(numpy.array([[0.5, -1, 14, 0]], numpy.float32))})
+    with Checkpoint.open(tmp_path / "m.safetensors") as checkpoint:
+        assert checkpoint.read("x.weight").tolist() == [[0x0C, 0xFC, 0x01]]
+        assert checkpoint.read("x.weight_scale").tolist() == [0.5]
+
+
 def test_names_and_types_of_the_tensors(tmp_path):
     w = oracle.gaussian((4, 40), 1)
     save(

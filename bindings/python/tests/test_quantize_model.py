@@ -1,5 +1,6 @@
 """python -m fp6llm quantize: what it writes, what it refuses, and that it goes on where it was killed."""
 
+import errno
 import json
 import os
 import pty
@@ -231,6 +232,7 @@ def test_wrong_models(tmp_path, capsys):
             [{"a.weight": ones}], {"quantization_config": {"quant_method": "gptq"}},
             "already: quant_method 'gptq'",
         ),
+        "transposed": ([{"h.0.c_attn.weight": ones}], {"model_type": "gpt2"}, "as [IC, OC]; not supported"),
         "nothing": ([{"embed_tokens.weight": ones, "b.weight": ones[0]}], None, "has nothing to quantize"),
         "nan": ([{"a.weight": ones, "b.weight": bad}], None, "tensor 'b.weight': "),
     }  # fmt: skip
@@ -327,7 +329,7 @@ def test_goes_on_where_it_was_killed(model, tmp_path, capsys):
         assert run.returncode == -signal.SIGKILL, run.stderr
         kills += 1
         assert not out.exists() and (tmp_path / "out.incomplete").exists()
-    # 11 tensors are copied; 4 units of layers make 14 of them: qkv, o, gate and up, down; in 2 layers.
+    # 5 tensors are copied; 14 layers are 8 units: q, k and v; o; gate and up; down; twice.
     assert kills == (len(tensors) - 14 + 8) // 3
     done = int(run.stdout.split()[0])
     assert "tensors were done by an earlier run" in run.stdout and 0 < len(tensors) - done <= 6
@@ -369,6 +371,54 @@ def test_lost_data_is_written_again(model, tmp_path, capsys):
     subprocess.run([kill[0], "-c", KILLED, "12", *kill[4:]], capture_output=True, check=False)
     (work / "model-00001-of-00002.safetensors.incomplete").unlink()
     assert quantize(folder, out, "--verify") == 0
+
+
+# 5 tensors are copied, 14 are codes and scales; the last two of the 35 writes are headers.
+@pytest.mark.parametrize("call", (1, 8, 21, 33, 34, 35))
+def test_goes_on_after_a_full_disk(model, tmp_path, capsys, monkeypatch, call):
+    folder, _ = model
+    out = tmp_path / "out"
+    assert quantize(folder, tmp_path / "expected") == 0
+    original, calls = os.pwrite, []
+
+    def pwrite(*arguments):
+        calls.append(1)
+        if len(calls) == call:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(*arguments)
+
+    monkeypatch.setattr("os.pwrite", pwrite)
+    capsys.readouterr()
+    assert quantize(folder, out) == 1
+    assert "No space left on device" in capsys.readouterr().err and not out.exists()
+    assert quantize(folder, out, "--verify") == 0
+    assert contents(out) == contents(tmp_path / "expected")
+
+
+@pytest.mark.parametrize("call", range(1, 8))
+def test_goes_on_when_only_names_are_missing(model, tmp_path, capsys, monkeypatch, call):
+    """The end: files get their names, config.json and the others are written, the folder gets its name."""
+    folder, tensors = model
+    out = tmp_path / "out"
+    assert quantize(folder, tmp_path / "expected") == 0
+    calls = []
+    steps = {"replace": os.replace, "rename": os.rename, "fsync": os.fsync}
+    for name, step in steps.items():
+
+        def counted(*arguments, step=step, name=name):
+            if name != "fsync" or (tmp_path / "out.incomplete" / "model-00001-of-00002.safetensors").exists():
+                calls.append(1)
+            if len(calls) == call:
+                calls.append(1)
+                raise KeyboardInterrupt
+            return step(*arguments)
+
+        monkeypatch.setattr(f"os.{name}", counted)
+    assert quantize(folder, out) == 130 and not out.exists()
+    monkeypatch.undo()
+    assert quantize(folder, out, "--verify") == 0
+    assert f"{len(tensors)} tensors were done by an earlier run" in capsys.readouterr().out
+    assert contents(out) == contents(tmp_path / "expected")
 
 
 def test_two_at_once(model, tmp_path, capsys):

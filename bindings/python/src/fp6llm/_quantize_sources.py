@@ -18,6 +18,8 @@ _WEIGHT_SUFFIXES = (
     SUFFIX, ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".onnx_data", ".h5", ".msgpack", ".ot", ".npz",
     ".tflite", ".index.json",
 )  # fmt: skip
+# Models whose linear layers are stored as [IC, OC], which their names do not tell.
+_TRANSPOSED = {"gpt2", "openai-gpt"}
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class SafetensorsSource:
                 method = quantized.get("quant_method") if isinstance(quantized, dict) else quantized
                 raise CheckpointError(
                     self._files.config_path or path, f"is quantized already: quant_method {shorten(method)}"
+                )
+            if str(self.config.get("model_type")) in _TRANSPOSED:
+                raise CheckpointError(
+                    self._files.config_path or path,
+                    f"models of type {self.config['model_type']} store their layers as [IC, OC]; not supported",
                 )
             self.shards = {name: list(file.tensors) for name, file in self._files.files.items()}
             if len(self.shards) == 1:
