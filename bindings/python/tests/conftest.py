@@ -3,6 +3,7 @@
 import os
 
 import fp6llm
+import models
 import oracle
 import pytest
 
@@ -31,3 +32,18 @@ def w():
 def weight(w):
     """`w` in E3M2 with row scales."""
     return fp6llm.Weight.from_float(w)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model in two files, with the files that come along."""
+    tensors = models.tiny_llama()
+    names = list(tensors)
+    shards = [{name: tensors[name] for name in part} for part in (names[:9], names[9:])]
+    folder = models.write_shards(tmp_path / "model", shards, models.CONFIG)
+    (folder / "tokenizer.json").write_text('{"a": 1}')
+    (folder / "tokenizer.model").write_bytes(b"\0\1")
+    (folder / "LICENSE").write_text("as is")
+    (folder / "pytorch_model.bin").write_bytes(b"other weights")
+    (folder / "sub").mkdir()
+    return folder, tensors

@@ -12,14 +12,14 @@ endif()
 fp6llm_add_bindings_test(python_api DIRECTORY ${python_tests}
   COMMAND ${Python3_EXECUTABLE} -m pytest -q --ignore=test_cuda.py --ignore=test_torch.py --ignore=test_quark.py
           --ignore=test_safetensors_file.py --ignore=test_checkpoint.py --ignore=test_quantize_model.py
-          --ignore=test_gguf.py
+          --ignore=test_quantize_resume.py --ignore=test_gguf.py
   PROPERTIES ENVIRONMENT "${python_environment}")
 execute_process(COMMAND ${Python3_EXECUTABLE} -c "import gguf, safetensors"
   RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
 if(result EQUAL 0)
   fp6llm_add_bindings_test(python_checkpoints DIRECTORY ${python_tests}
     COMMAND ${Python3_EXECUTABLE} -m pytest -q test_safetensors_file.py test_checkpoint.py
-            test_quantize_model.py test_gguf.py
+            test_quantize_model.py test_quantize_resume.py test_gguf.py
     PROPERTIES ENVIRONMENT "${python_environment}")
 else()
   message(STATUS "No gguf or safetensors: Python's checkpoints are not tested")
