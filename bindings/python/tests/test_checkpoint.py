@@ -309,6 +309,14 @@ def test_what_is_not_there(tmp_path):
             checkpoint.read_bytes("x.weight", 90, 7)
 
 
+def test_after_close(tmp_path):
+    checkpoint = Checkpoint.open(checkpoint_of(tmp_path, ROW, {}, own(ENTRY)))
+    checkpoint.close()
+    checkpoint.close()
+    with pytest.raises(CheckpointError, match="cannot be read: Bad file descriptor"):
+        checkpoint.quantized("x")
+
+
 def test_save_refuses(tmp_path):
     quantized = fp6llm.quantize(oracle.gaussian((2, 8), 1))
     path = tmp_path / "m.safetensors"

@@ -255,6 +255,7 @@ HOSTILE = {
     "an offset of 2^63": (file(tensor(offset=1 << 63)), "truncated"),
     "an overlap": (file(tensor(), tensor(b"b.weight", offset=32)), "'b.weight': overlaps"),
     "a tensor twice": (file(tensor(), tensor(offset=256), data=512), "'a.weight': appears twice"),
+    "safetensors' own name": (file(tensor(b"__metadata__")), "'__metadata__': has a name that"),
     "a vector in blocks": (file(tensor(), tensor(b"b", (32,), 8, 256), data=512), "'b': is a vector in blocks"),
     # Q8_1, which no file has and gguf does not read.
     "a type that is not read": (

@@ -92,12 +92,14 @@ def test_the_table(model, tmp_path, capsys):
 def test_one_file_of_any_float(tmp_path, dtype):
     w = oracle.gaussian((40, 70), 1, dtype)
     path = tmp_path / "any name.safetensors"
-    path.write_bytes(models.safetensors_bytes({"x.weight": w, "n": numpy.ones(2, numpy.int64)}))
+    empty = {"a.weight": numpy.zeros((0, 5), dtype), "b.weight": numpy.zeros((5, 0), dtype)}
+    path.write_bytes(models.safetensors_bytes({"x.weight": w, "n": numpy.ones(2, numpy.int64), **empty}))
     assert quantize(path, tmp_path / "out") == 0
     assert sorted(os.listdir(tmp_path / "out")) == ["config.json", "model.safetensors"]
     with Checkpoint.open(tmp_path / "out") as checkpoint:
         numpy.testing.assert_array_equal(checkpoint.quantized("x").codes, fp6llm.quantize(w).codes)
         assert checkpoint.read("n").tolist() == [1, 1]
+        assert [checkpoint.read(name).shape for name in empty] == [(0, 5), (5, 0)]
 
 
 def test_matrices_of_many_blocks(tmp_path, monkeypatch):

@@ -160,6 +160,8 @@ class GgufFile:
             offset = start + tensor.offset
             if tensor.name in self.tensors:
                 raise CheckpointError(self.path, "appears twice", tensor.name)
+            if tensor.name == "__metadata__":
+                raise CheckpointError(self.path, "has a name that safetensors keeps for itself", tensor.name)
             if offset < end:
                 raise CheckpointError(self.path, "overlaps the tensor before it", tensor.name)
             end = offset + tensor.nbytes
