@@ -11,7 +11,7 @@
 #include <map>
 #include <set>
 
-#include "examples/smollm2/table.hpp"
+#include "examples/smollm2/layers/table.hpp"
 
 namespace fp6llm::examples {
 namespace {

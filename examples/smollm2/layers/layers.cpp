@@ -1,5 +1,5 @@
 // See layers.hpp.
-#include "examples/smollm2/layers.hpp"
+#include "examples/smollm2/layers/layers.hpp"
 
 #include <utility>
 

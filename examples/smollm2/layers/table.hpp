@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "examples/smollm2/measure.hpp"
+#include "examples/smollm2/layers/measure.hpp"
 
 namespace fp6llm::examples {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "examples/common/openblas.hpp"
-#include "examples/smollm2/layers.hpp"
+#include "examples/smollm2/layers/layers.hpp"
 #include "fp6llm/fp6llm.hpp"
 
 namespace fp6llm::examples {

@@ -1,5 +1,5 @@
 // See table.hpp.
-#include "examples/smollm2/table.hpp"
+#include "examples/smollm2/layers/table.hpp"
 
 #include <cmath>
 #include <cstdio>

@@ -1,5 +1,5 @@
 // See measure.hpp.
-#include "examples/smollm2/measure.hpp"
+#include "examples/smollm2/layers/measure.hpp"
 
 #include <algorithm>
 #include <chrono>
