@@ -80,9 +80,9 @@ def main():
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
     run(sys.executable, "-m", "pip", "wheel", SOURCE, "--wheel-dir", work / "built", "--no-deps",
-        "--no-build-isolation", "--no-cache-dir", "-C", f"build-dir={work / 'build'}",
-        "-C", "cmake.define.FP6LLM_USE_INSTALLED=ON",
-        "-C", f"cmake.define.CMAKE_PREFIX_PATH={arguments.prefix.resolve()}", env=environment)  # fmt: skip
+        "--no-build-isolation", "--no-cache-dir", "--config-settings", f"build-dir={work / 'build'}",
+        "--config-settings", "cmake.define.FP6LLM_USE_INSTALLED=ON",
+        "--config-settings", f"cmake.define.CMAKE_PREFIX_PATH={arguments.prefix.resolve()}", env=environment)  # fmt: skip
     (built,) = (work / "built").glob("*.whl")
     run(sys.executable, "-m", "auditwheel", "repair", built, "--wheel-dir", work / "tagged", env=environment)
     (wheel,) = (work / "tagged").glob("*.whl")

@@ -1,6 +1,8 @@
 # CTest's view of these tests, included by tests/bindings. Without pytest, NumPy and ml_dtypes they are left out,
 # and said so; in CI they are there.
 set(python_tests ${bindings_dir}/python/tests)
+# Each test its own temporary folder: pytest clears what is left of others' while they run.
+set(pytest ${Python3_EXECUTABLE} -m pytest -q --basetemp)
 set(python_environment "PYTHONPATH=${PROJECT_BINARY_DIR}/python;PYTHONDONTWRITEBYTECODE=1")
 execute_process(COMMAND ${Python3_EXECUTABLE} -c "import pytest, numpy, ml_dtypes"
   RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
@@ -10,7 +12,7 @@ if(NOT result EQUAL 0)
 endif()
 
 fp6llm_add_bindings_test(python_api DIRECTORY ${python_tests}
-  COMMAND ${Python3_EXECUTABLE} -m pytest -q --ignore=test_cuda.py --ignore=test_torch.py --ignore=test_quark.py
+  COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_api --ignore=test_cuda.py --ignore=test_torch.py --ignore=test_quark.py
           --ignore=test_safetensors_file.py --ignore=test_checkpoint.py --ignore=test_quantize_model.py
           --ignore=test_quantize_resume.py --ignore=test_gguf.py
   PROPERTIES ENVIRONMENT "${python_environment}")
@@ -18,15 +20,15 @@ execute_process(COMMAND ${Python3_EXECUTABLE} -c "import gguf, safetensors"
   RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
 if(result EQUAL 0)
   fp6llm_add_bindings_test(python_checkpoints DIRECTORY ${python_tests}
-    COMMAND ${Python3_EXECUTABLE} -m pytest -q test_safetensors_file.py test_checkpoint.py
+    COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_checkpoints test_safetensors_file.py test_checkpoint.py
             test_quantize_model.py test_quantize_resume.py test_gguf.py
     PROPERTIES ENVIRONMENT "${python_environment}")
 else()
   message(STATUS "No gguf or safetensors: Python's checkpoints are not tested")
 endif()
-if(TARGET emulated_cuda)
+if(FP6LLM_CUDA AND TARGET emulated_cuda)
   fp6llm_add_bindings_test(python_cuda DIRECTORY ${python_tests}
-    COMMAND ${Python3_EXECUTABLE} -m pytest -q test_cuda.py
+    COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_cuda test_cuda.py
     PROPERTIES ENVIRONMENT
       "${python_environment};LD_LIBRARY_PATH=${EMULATED_CUDA_FOLDER};FP6LLM_TEST_NEEDS_GPU=1")
 endif()
