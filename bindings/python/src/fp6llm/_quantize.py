@@ -386,17 +386,8 @@ def dequantize(
     out     [rows, cols] to write to, unit stride along cols; else it is made, of codes' kind
     handle  the calling thread's default handle of codes' device, if None
     """
-    if isinstance(codes, Quantized):
-        if scales is not None or shape is not None or config is not None or options:
-            raise TypeError("a Quantized has its own scales, shape and config")
-        codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
-    config = make_config(config, options)
-    rows, cols = matrix_shape(shape)
-    stream = requested_stream(handle)
-    code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
-    handle = default_handle(code_view.device) if handle is None else handle
-    handle.check_device("codes", code_view)
-    handle.check_device("scales", scale_view)
+    read = plain_arguments(codes, scales, shape, config, options, handle)
+    handle, stream, config, rows, cols, code_view, scale_view = read
     if out is None:
         data_type = _arrays.as_data_type("dtype", dtype)
         out = _arrays.maker(code_view).empty((rows, cols), data_type)
@@ -417,12 +408,33 @@ def dequantize(
     return out
 
 
-def read_plain(
-    codes: Any, scales: Any, rows: int, cols: int, config: QuantConfig, stream: int | None
-) -> tuple[_arrays.View, _arrays.View]:
-    """Reads codes and scales of a [rows, cols] matrix."""
+class PlainArguments(NamedTuple):
+    """Plain codes and scales that a call reads, checked, on the handle's device."""
+
+    handle: Handle
+    stream: int | None
+    config: QuantConfig
+    rows: int
+    cols: int
+    codes: _arrays.View
+    scales: _arrays.View
+
+
+def plain_arguments(
+    codes: Any, scales: Any, shape: Any, config: QuantConfig | None, options: Any, handle: Handle | None
+) -> PlainArguments:
+    """The arguments of dequantize() and of all that reads what it reads."""
+    if isinstance(codes, Quantized):
+        if scales is not None or shape is not None or config is not None or options:
+            raise TypeError("a Quantized has its own scales, shape and config")
+        codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
+    config = make_config(config, options)
+    rows, cols = matrix_shape(shape)
+    stream = requested_stream(handle)
     config.sizes(rows, cols)
-    return (
-        plain("codes", codes, config.code_shape(rows, cols), _arrays.UINT8, stream),
-        plain("scales", scales, config.scale_shape(rows, cols), config.scale_data_type, stream),
-    )
+    code_view = plain("codes", codes, config.code_shape(rows, cols), _arrays.UINT8, stream)
+    scale_view = plain("scales", scales, config.scale_shape(rows, cols), config.scale_data_type, stream)
+    on = default_handle(code_view.device) if handle is None else handle
+    on.check_device("codes", code_view)
+    on.check_device("scales", scale_view)
+    return PlainArguments(on, stream, config, rows, cols, code_view, scale_view)

@@ -16,8 +16,8 @@ from ._quantize import (
     make_config,
     matrix,
     plain,
+    plain_arguments,
     plain_output,
-    read_plain,
 )
 from .errors import InvalidValueError
 
@@ -118,17 +118,8 @@ class Weight:
         **options: Unpack[QuantOptions],
     ) -> Weight:
         """Prepacks plain codes and scales, which are copied; arguments as for dequantize()."""
-        if isinstance(codes, Quantized):
-            if scales is not None or shape is not None or config is not None or options:
-                raise TypeError("a Quantized has its own scales, shape and config")
-            codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
-        config = make_config(config, options)
-        rows, cols = matrix_shape(shape)
-        stream = requested_stream(handle)
-        code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
-        on = default_handle(code_view.device) if handle is None else handle
-        on.check_device("codes", code_view)
-        on.check_device("scales", scale_view)
+        read = plain_arguments(codes, scales, shape, config, options, handle)
+        on, _, config, rows, cols, code_view, scale_view = read
         owned = on._enter(code_view, scale_view)
         try:
             pointer = _native.fp6llmWeightCreateFromCodes(
@@ -397,17 +388,8 @@ def pack_blob(
 
     Arguments as for dequantize(). `out` must be at an address that is a multiple of 64.
     """
-    if isinstance(codes, Quantized):
-        if scales is not None or shape is not None or config is not None or options:
-            raise TypeError("a Quantized has its own scales, shape and config")
-        codes, scales, shape, config = codes.codes, codes.scales, codes.shape, codes.config
-    config = make_config(config, options)
-    rows, cols = matrix_shape(shape)
-    stream = requested_stream(handle)
-    code_view, scale_view = read_plain(codes, scales, rows, cols, config, stream)
-    on = default_handle(code_view.device) if handle is None else handle
-    on.check_device("codes", code_view)
-    on.check_device("scales", scale_view)
+    read = plain_arguments(codes, scales, shape, config, options, handle)
+    on, stream, config, rows, cols, code_view, scale_view = read
     owned = on._alive()
     size = _native.fp6llmWeightGetBlobSize(owned.pointer, config._c, rows, cols)
     maker = _arrays.maker(code_view)
