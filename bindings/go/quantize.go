@@ -175,17 +175,8 @@ func (h *Handle) quantize(op string, q *Quantized, w Matrix, stats *QuantStats) 
 		return err
 	}
 	defer h.end()
-	if err := q.isPlain(op); err != nil {
-		return err
-	}
-	if err := w.is(op, "w", q.Rows, q.Cols); err != nil {
-		return err
-	}
-	if err := w.check(op, "w", h.backend); err != nil {
-		return err
-	}
-	config := q.Config.c()
-	if err := q.check(op, &config, h.backend); err != nil {
+	config, err := h.checkPlain(op, q, w)
+	if err != nil {
 		return err
 	}
 	var found *capi.QuantStats
@@ -193,7 +184,7 @@ func (h *Handle) quantize(op string, q *Quantized, w Matrix, stats *QuantStats) 
 		empty := capi.NewQuantStats()
 		found = &empty
 	}
-	err := capi.Quantize(h.c, &config, int64(w.rows), int64(w.cols), w.memory.pointer(),
+	err = capi.Quantize(h.c, &config, int64(w.rows), int64(w.cols), w.memory.pointer(),
 		capi.DataType(w.dataType), int64(w.stride), q.Codes.pointer(), q.Scales.pointer(), found)
 	if err != nil {
 		return failure(op, err)
@@ -218,6 +209,21 @@ func (q *Quantized) isPlain(op string) error {
 	return nil
 }
 
+// checkPlain checks plain codes and scales, and the matrix that they are quantized from or dequantized to.
+func (h *Handle) checkPlain(op string, q *Quantized, w Matrix) (config capi.QuantConfig, err error) {
+	if err := q.isPlain(op); err != nil {
+		return config, err
+	}
+	if err := w.is(op, "w", q.Rows, q.Cols); err != nil {
+		return config, err
+	}
+	if err := w.check(op, "w", h.backend); err != nil {
+		return config, err
+	}
+	config = q.Config.c()
+	return config, q.check(op, &config, h.backend)
+}
+
 // Dequantize writes the matrix that plain codes and scales stand for to w, of the same shape: value * scale,
 // rounded once to w's type.
 func (h *Handle) Dequantize(w Matrix, q *Quantized) error {
@@ -226,17 +232,8 @@ func (h *Handle) Dequantize(w Matrix, q *Quantized) error {
 		return err
 	}
 	defer h.end()
-	if err := q.isPlain(op); err != nil {
-		return err
-	}
-	if err := w.is(op, "w", q.Rows, q.Cols); err != nil {
-		return err
-	}
-	if err := w.check(op, "w", h.backend); err != nil {
-		return err
-	}
-	config := q.Config.c()
-	if err := q.check(op, &config, h.backend); err != nil {
+	config, err := h.checkPlain(op, q, w)
+	if err != nil {
 		return err
 	}
 	return failure(op, capi.Dequantize(h.c, &config, int64(q.Rows), int64(q.Cols), q.Codes.pointer(),
