@@ -11,17 +11,18 @@ if(NOT result EQUAL 0)
   return()
 endif()
 
+set(checkpoint_tests test_safetensors_file.py test_checkpoint.py test_quantize_model.py test_quantize_resume.py
+  test_gguf.py)
+set(elsewhere test_cuda.py test_torch.py test_quark.py ${checkpoint_tests})
+list(TRANSFORM elsewhere PREPEND --ignore=)
 fp6llm_add_bindings_test(python_api DIRECTORY ${python_tests}
-  COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_api --ignore=test_cuda.py --ignore=test_torch.py --ignore=test_quark.py
-          --ignore=test_safetensors_file.py --ignore=test_checkpoint.py --ignore=test_quantize_model.py
-          --ignore=test_quantize_resume.py --ignore=test_gguf.py
+  COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_api ${elsewhere}
   PROPERTIES ENVIRONMENT "${python_environment}")
 execute_process(COMMAND ${Python3_EXECUTABLE} -c "import gguf, safetensors"
   RESULT_VARIABLE result OUTPUT_QUIET ERROR_QUIET)
 if(result EQUAL 0)
   fp6llm_add_bindings_test(python_checkpoints DIRECTORY ${python_tests}
-    COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_checkpoints test_safetensors_file.py test_checkpoint.py
-            test_quantize_model.py test_quantize_resume.py test_gguf.py
+    COMMAND ${pytest} ${CMAKE_CURRENT_BINARY_DIR}/python_checkpoints ${checkpoint_tests}
     PROPERTIES ENVIRONMENT "${python_environment}")
 else()
   message(STATUS "No gguf or safetensors: Python's checkpoints are not tested")
