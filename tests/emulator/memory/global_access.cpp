@@ -160,11 +160,8 @@ void ThreadMemory::store_global_now(Warp& warp, const Access& access, Pattern pa
             arena_.set_initialized(allocation, address, bytes);
             const Conflict conflict = launch_.shadow->write(
                 who, address, static_cast<uint32_t>(bytes), lane, 0, double_writes);
-            // Lanes of one instruction that write the same value to one place are harmless.
-            const bool same_value = conflict.kind == FindingKind::kLaneRace &&
-                                    conflict.other_pc == who.pc &&
-                                    std::memcmp(to, in + lane * stride, bytes) == 0;
-            if (conflict && !same_value) report(warp, op, 1u << lane, conflict, true, false);
+            if (conflict && !is_same_store(conflict, who, to, in + lane * stride, bytes))
+                report(warp, op, 1u << lane, conflict, true, false);
         }
         copy_bytes(to, in + lane * stride, access.bytes);
     });

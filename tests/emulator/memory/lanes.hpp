@@ -80,4 +80,11 @@ inline uint32_t log2_floor(uint32_t value) noexcept {
     return value <= 1 ? 0 : 31u - static_cast<uint32_t>(__builtin_clz(value));
 }
 
+/// Lanes of one instruction that write the same value to one place are harmless.
+inline bool is_same_store(const Conflict& conflict, const Party& who, const uint8_t* to,
+                          const uint8_t* value, size_t bytes) {
+    return conflict.kind == FindingKind::kLaneRace && conflict.other_pc == who.pc &&
+           std::memcmp(to, value, bytes) == 0;
+}
+
 }  // namespace emulator

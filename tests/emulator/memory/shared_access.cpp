@@ -161,10 +161,8 @@ void ThreadMemory::store_shared(Warp& warp, const Access& access, const uint8_t*
             bits_assign(place.block->shadow->initialized(), at, bytes,
                         (suspicious >> lane & 1) == 0);
             const Conflict conflict = place.block->shadow->write(who, at, bytes, {lane, 31});
-            const bool same_value = conflict.kind == FindingKind::kLaneRace &&
-                                    conflict.other_pc == who.pc &&
-                                    std::memcmp(to, in + lane * stride, bytes) == 0;
-            if (conflict && !same_value) report(warp, op, 1u << lane, conflict, true, true);
+            if (conflict && !is_same_store(conflict, who, to, in + lane * stride, bytes))
+                report(warp, op, 1u << lane, conflict, true, true);
         }
         copy_bytes(to, in + lane * stride, access.bytes);
     });
