@@ -27,11 +27,11 @@ struct CountedCase {
     std::map<std::string, uint64_t> instructions;  ///< warp-level, of PTX, by kind
 };
 
-/// Counts each of the options' cases, and hands all so far to `report` after each, since a run takes long.
-/// With `slices` n > 1, what is emulated is the n-th part of the
-/// rows on a GPU with the n-th part of the multiprocessors, and all counts are n times its: blocks of
-/// the whole take the same units as n times the slice's. Throws std::runtime_error where rows do not
-/// divide so, or if the GPU does not count.
+/// Counts each of the options' cases, and hands all so far to `report` after each, since a run takes
+/// long. With `slices` n > 1, what is emulated is the n-th part of the rows on a GPU with the n-th part
+/// of the multiprocessors, and all counts are n times its: blocks of the whole take the same units as n
+/// times the slice's. Throws std::runtime_error where rows do not divide so, or if the GPU does not
+/// count.
 void count_cases(Gpu& gpu, const GpuOptions& options,
                  const std::function<void(const std::vector<CountedCase>&)>& report);
 
