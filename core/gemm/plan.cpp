@@ -3,11 +3,11 @@
 //
 //   1. A kernel must be built, run on the given ISA, and read the weight's swizzle (portable kernels
 //      read every one) and its group size.
-//   2. Its arithmetic must keep what the compute type promises: bf16 dot products for FAST_16BF, and
-//      for bf16 activations always, since those are exact; fp32 otherwise. More exact than asked is
-//      allowed: FAST_16F has no kernel of its own.
-//   3. Best first: the highest instruction set; bf16 arithmetic before fp32; then the kernel with
-//      the smallest max_tokens that takes the call in one block, else the one with the largest.
+//   2. Its arithmetic must keep what the compute type promises (keeps_promise); more exact than
+//      asked is allowed.
+//   3. Best first: the highest instruction set; then kernels that the tokens are enough for
+//      (min_tokens); then the fastest arithmetic (speed); then the kernel with the smallest
+//      max_tokens that takes the call in one block, else the one with the largest.
 //   4. The transposed product has one algorithm, with the best set that reads the swizzle.
 //   5. The reference is last.
 #include "core/gemm/plan.hpp"
@@ -62,9 +62,44 @@ bool reads_swizzle(const CpuKernelSet& set, const CpuGemmKernel& kernel, CpuSwiz
     return set.isa == Isa::kPortable || kernel.swizzle == swizzle;
 }
 
+/// How exact a compute type wants activations kept: the bits that rounding may leave of each
+/// (kF32: all), or of the largest of a block.
 bool keeps_promise(Arithmetic arithmetic, const GemmProblem& problem) {
-    return arithmetic == Arithmetic::kF32 || problem.x_type == DataType::kBF16 ||
-           problem.compute == ComputeType::kF32FastBF16;
+    const ComputeType compute = problem.compute;
+    const bool quantized =
+        compute == ComputeType::kF32FastI16 || compute == ComputeType::kF32FastI8;
+    switch (arithmetic) {
+        case Arithmetic::kF32:
+            return true;
+        case Arithmetic::kBf16x2:
+            return problem.x_type != DataType::kF32 || compute != ComputeType::kF32;
+        case Arithmetic::kBf16:
+            return problem.x_type == DataType::kBF16 || compute == ComputeType::kF32FastBF16 ||
+                   compute == ComputeType::kF32FastI8;
+        case Arithmetic::kI16:
+            return quantized;
+        case Arithmetic::kI8:
+            return compute == ComputeType::kF32FastI8 &&
+                   problem.weight->cpu().family == TileFamily::kE2M3;
+    }
+    return false;
+}
+
+/// Rank of an arithmetic's speed; of equally fast ones, the more exact for these activations.
+int speed(Arithmetic arithmetic, DataType x_type) {
+    switch (arithmetic) {
+        case Arithmetic::kI8:
+            return 5;
+        case Arithmetic::kBf16:
+            return x_type == DataType::kBF16 ? 4 : 2;
+        case Arithmetic::kI16:
+            return 3;
+        case Arithmetic::kBf16x2:
+            return 1;
+        case Arithmetic::kF32:
+            return 0;
+    }
+    return 0;
 }
 
 /// Tokens that the kernel takes in one block.
@@ -76,9 +111,12 @@ int64_t max_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
-    if (a.kernel->arithmetic != b.kernel->arithmetic) {
-        return a.kernel->arithmetic == Arithmetic::kBf16;
-    }
+    const bool a_wins = problem.tokens >= a.kernel->min_tokens;
+    const bool b_wins = problem.tokens >= b.kernel->min_tokens;
+    if (a_wins != b_wins) return a_wins;
+    const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
+    const int b_speed = speed(b.kernel->arithmetic, problem.x_type);
+    if (a_speed != b_speed) return a_speed > b_speed;
     const int64_t a_most = max_tokens(*a.kernel, problem), b_most = max_tokens(*b.kernel, problem);
     const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
     if (a_fits != b_fits) return a_fits;
@@ -109,23 +147,26 @@ Candidates find_candidates(const GemmProblem& problem, Isa isa) {
 }
 
 bool is_offered(ComputeType compute) noexcept {
-    return compute == ComputeType::kF32 || compute == ComputeType::kF32FastF16 ||
-           compute == ComputeType::kF32FastBF16;
+    switch (compute) {
+        case ComputeType::kF32:
+        case ComputeType::kF32FastF16:
+        case ComputeType::kF32FastBF16:
+        case ComputeType::kF32FastI8:
+        case ComputeType::kF32FastI16:
+            return true;
+        default:
+            return false;
+    }
 }
 
 [[noreturn]] void fail_compute_type(ComputeType compute) {
-    const char* name = compute == ComputeType::kF32FastF8    ? "32F_FAST_8F"
-                       : compute == ComputeType::kF32FastI8  ? "32F_FAST_8I"
-                       : compute == ComputeType::kF32FastI16 ? "32F_FAST_16I"
-                                                             : nullptr;
-    if (name == nullptr) {
+    if (compute != ComputeType::kF32FastF8) {
         fail(Status::kInvalidValue, "computeType = %d is not a compute type",
              static_cast<int>(compute));
     }
     fail(Status::kNotSupported,
-         "computeType = FP6LLM_COMPUTE_%s: the CPU multiplies with 32F, 32F_FAST_16F and "
-         "32F_FAST_16BF in this version; quantized activations come in a later one",
-         name);
+         "computeType = FP6LLM_COMPUTE_32F_FAST_8F: the CPU multiplies with 32F, 32F_FAST_16F, "
+         "32F_FAST_16BF, 32F_FAST_16I and 32F_FAST_8I");
 }
 
 /// No candidate has `algo`: says whether that is because it does not exist or does not fit.

@@ -28,9 +28,32 @@ namespace fp6llm {
 
 /// What a kernel does to activations before it multiplies.
 enum class Arithmetic : uint8_t {
-    kF32,   ///< fp32 FMA: exact products for any activation type
-    kBf16,  ///< bf16 dot products: exact for bf16 activations, rounds others (FAST_16BF)
+    kF32,     ///< fp32 FMA: exact products for any activation type
+    kBf16,    ///< bf16 dot products: exact for bf16 activations, rounds others (FAST_16BF)
+    kBf16x2,  ///< bf16 dot products of two parts: exact for fp16, too; fp32 keeps 16 bits (FAST_16F)
+    kI16,     ///< int16 activations, integer weights (FAST_16I)
+    kI8,      ///< int8 activations, integer weights of the E2M3 family (FAST_8I)
 };
+
+// Integer arithmetic. A token's columns are cut into blocks of kI16Columns (kI8Columns). With
+// most = 32767 (127) and amax the largest magnitude of a block, all in fp32, x being the activation
+// times the power of two 1 / token_factor that brings the token's largest into [1, 2):
+//
+//   q[k] = to nearest even (x[k] * (most / amax))      s = amax / most
+//
+// q = 0 and s = 0 where amax < 2^-100; s = NaN in every block of a token with an infinity or NaN, so that
+// all its outputs are NaN. Weights are the integers v[r, k] = value * 16 (E3M2 family), value * 8
+// (E2M3). Within a part, the columns of one activation block and one scale group, sums of v * q are
+// exact integers; parts are added in fp32, in ascending order of columns:
+//
+//   row scales           sum = fma(float(part), s, sum);  the row's scale and token_factor wait for the
+//                        end and are rounded once, with the weights' unit, 1/16 or 1/8
+//   group and MX scales  sum = fma(float(part), s * scale, sum);  likewise the unit and token_factor
+//
+// Powers of two may move between these factors as long as nothing over- or underflows. Every kernel
+// of an arithmetic gives the same bits (tests/unit/gemm/integer_reference.hpp).
+constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
+constexpr int64_t kI8Columns = 64;
 
 struct CpuGemmKernel {
     /// Public `algo` value; unique; never reused. 0 reference, 1 transposed product, 10-99
@@ -60,6 +83,8 @@ struct CpuGemmKernel {
     int token_tile = 0;
     /// max_tokens with group or MX scales, where it differs; 0: it does not.
     int64_t max_grouped_tokens = 0;
+    /// Fewest tokens from which it wins over more exact kernels of its set.
+    int64_t min_tokens = 1;
 };
 
 /// One instruction set's row block in the registry.

@@ -245,21 +245,55 @@ TEST(Plan, GroupsThatCutTilesGoToKernelsThatReadThem) {
     }
 }
 
-TEST(Plan, QuantizedActivationsAreNotSupportedYet) {
+TEST(Plan, Fp8ActivationsAreNotSupported) {
     const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
-    const std::pair<ComputeType, const char*> kTypes[] = {
-        {ComputeType::kF32FastF8, "32F_FAST_8F"},
-        {ComputeType::kF32FastI8, "32F_FAST_8I"},
-        {ComputeType::kF32FastI16, "32F_FAST_16I"}};
-    for (const auto& [compute, name] : kTypes) {
-        const GemmProblem problem = problem_of(weight, 4, compute);
-        EXPECT_TRUE(plan_gemm(problem, Isa::kAvx512Bf16, 1).empty());
-        for (int32_t algo : {kAlgoDefault, kAlgoReference}) {
-            std::string message;
-            EXPECT_EQ(status_of(problem, algo, Isa::kAvx512Bf16, &message), Status::kNotSupported);
-            EXPECT_NE(message.find(name), std::string::npos) << message;
-            EXPECT_NE(message.find("32F_FAST_16BF"), std::string::npos) << message;
-            EXPECT_NE(message.find("later"), std::string::npos) << message;
+    const GemmProblem problem = problem_of(weight, 4, ComputeType::kF32FastF8);
+    EXPECT_TRUE(plan_gemm(problem, Isa::kAvx512Bf16, 1).empty());
+    for (int32_t algo : {kAlgoDefault, kAlgoReference}) {
+        std::string message;
+        EXPECT_EQ(status_of(problem, algo, Isa::kAvx512Bf16, &message), Status::kNotSupported);
+        EXPECT_NE(message.find("32F_FAST_8F"), std::string::npos) << message;
+        EXPECT_NE(message.find("32F_FAST_16I"), std::string::npos) << message;
+    }
+}
+
+/// Which activations an arithmetic may be given under a compute type.
+bool is_allowed(Arithmetic arithmetic, ComputeType compute, DataType x_type, DataType format) {
+    const bool bf16 = x_type == DataType::kBF16, f32 = x_type == DataType::kF32;
+    switch (arithmetic) {
+        case Arithmetic::kF32:
+            return true;
+        case Arithmetic::kBf16:
+            return bf16 || compute == ComputeType::kF32FastBF16 ||
+                   compute == ComputeType::kF32FastI8;
+        case Arithmetic::kBf16x2:
+            return !f32 || compute != ComputeType::kF32;
+        case Arithmetic::kI16:
+            return compute == ComputeType::kF32FastI16 || compute == ComputeType::kF32FastI8;
+        case Arithmetic::kI8:
+            return compute == ComputeType::kF32FastI8 && format == DataType::kE2M3;
+    }
+    return false;
+}
+
+TEST(Plan, NoArithmeticLessExactThanTheComputeTypeAllows) {
+    for (DataType format : {DataType::kE3M2, DataType::kE2M3}) {
+        for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+            const ShapedWeight weight(make_spec(format, ScaleMode::kRow), 64, 128, swizzle);
+            for (ComputeType compute :
+                 {ComputeType::kF32, ComputeType::kF32FastF16, ComputeType::kF32FastBF16,
+                  ComputeType::kF32FastI16, ComputeType::kF32FastI8}) {
+                for (DataType x_type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
+                    for (int64_t tokens : {1, 8, 64}) {
+                        for (const GemmPlan& plan : kernel_plans(
+                                 problem_of(weight, tokens, compute, x_type), Isa::kAvx512Bf16)) {
+                            EXPECT_TRUE(
+                                is_allowed(plan.kernel->arithmetic, compute, x_type, format))
+                                << plan.name << " for " << static_cast<int>(compute);
+                        }
+                    }
+                }
+            }
         }
     }
 }
