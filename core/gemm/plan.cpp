@@ -217,7 +217,7 @@ int thread_count(const GemmProblem& problem, int64_t parts, int most) {
 
 bool kernel_can_run(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     const CpuWeightView& weight = problem.weight->cpu();
-    if (kernel.tile_groups_only && weight.group_size % kTileCols != 0) return false;
+    if (weight.group_size % kernel.group_multiple != 0) return false;
     return keeps_promise(kernel.arithmetic, problem);
 }
 

@@ -5,10 +5,10 @@ namespace fp6llm {
 namespace {
 
 constexpr CpuGemmKernel kKernels[] = {
-    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, true,
+    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, kTileCols,
      avx2::packed_bytes, avx2::gemv_pack_tokens, avx2::gemv_scratch_bytes, avx2::gemv_multiply,
      avx2::kGemvTile, /*max_grouped_tokens=*/20},
-    {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, false,
+    {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, 8,
      avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
      avx2::kGemmTile},
 };

@@ -36,12 +36,13 @@ enum class Arithmetic : uint8_t {
 };
 
 // Integer arithmetic. A token's columns are cut into blocks of kI16Columns (kI8Columns). With
-// most = 32767 (127) and amax the largest magnitude of a block, all in fp32, x being the activation
-// times the power of two 1 / token_factor that brings the token's largest into [1, 2):
+// most = 32767 (127), token_factor = 2^e for e = floor(log2(the token's largest magnitude)), at
+// least -126 (0 for a token of zeros), x the activation / token_factor, and amax the largest
+// magnitude of a block of x, all in fp32:
 //
 //   q[k] = to nearest even (x[k] * (most / amax))      s = amax / most
 //
-// q = 0 and s = 0 where amax < 2^-100; s = NaN in every block of a token with an infinity or NaN, so that
+// q = 0 and s = 0 where amax < 2^-60; s = NaN in every block of a token with an infinity or NaN, so that
 // all its outputs are NaN. Weights are the integers v[r, k] = value * 16 (E3M2 family), value * 8
 // (E2M3). Within a part, the columns of one activation block and one scale group, sums of v * q are
 // exact integers; parts are added in fp32, in ascending order of columns:
@@ -63,9 +64,9 @@ struct CpuGemmKernel {
     Isa isa;
     CpuSwizzle swizzle;
     Arithmetic arithmetic;
-    int panels_per_call;    ///< 1 or 2; the last call of a range may get fewer
-    int64_t max_tokens;     ///< largest useful token block; the plan cuts calls into blocks
-    bool tile_groups_only;  ///< group_size must be a multiple of 16 (row and MX always are)
+    int panels_per_call;  ///< 1 or 2; the last call of a range may get fewer
+    int64_t max_tokens;   ///< largest useful token block; the plan cuts calls into blocks
+    int group_multiple;   ///< group_size must be a multiple: 8 (any weight's), 16 or 32
 
     /// Bytes of packed activations for a block of `tokens`.
     size_t (*packed_bytes)(int64_t k, int64_t tokens);

@@ -200,7 +200,7 @@ constexpr Scaling kScalings[] = {{ScaleMode::kRow, 0},    {ScaleMode::kMx, 32},
 constexpr TileFamily kFamilies[] = {TileFamily::kE3M2, TileFamily::kE2M3};
 
 bool can_run(const CpuGemmKernel& kernel, const Scaling& scaling) {
-    return !kernel.tile_groups_only || scaling.group_size % 16 == 0;
+    return scaling.group_size % kernel.group_multiple == 0;
 }
 
 TEST_F(Avx2Kernel, DecodesEveryCodeExactly) {

@@ -189,7 +189,7 @@ class Avx512Kernel : public testing::TestWithParam<const CpuKernelSet*> {
         for (int i = 0; i < GetParam()->count; ++i) {
             const CpuGemmKernel& kernel = GetParam()->kernels[i];
             if (GetParam() == avx512_kernels() && kernel.isa > active_isa()) continue;
-            if (kernel.tile_groups_only && weight.view().group_size % kTileCols != 0) continue;
+            if (weight.view().group_size % kernel.group_multiple != 0) continue;
             SCOPED_TRACE(kernel.name);
             test(kernel);
         }
