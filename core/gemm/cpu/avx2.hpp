@@ -5,8 +5,9 @@
 
 namespace fp6llm::avx2 {
 
-constexpr int kGemvTile = 4;  ///< tokens per pass of the direct kernel
-constexpr int kGemmTile = 6;  ///< tokens per register tile of the scratch kernel
+constexpr int kGemvTile = 4;     ///< tokens per pass of the direct kernel
+constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
+constexpr int kIntegerTile = 4;  ///< the same of the integer kernels
 
 size_t packed_bytes(int64_t k, int64_t tokens);
 
@@ -21,6 +22,20 @@ void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* 
                       float* factor);
 void gemm_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                    const float* factor, int64_t tokens, float* sums, void* scratch);
+
+size_t i16_packed_bytes(int64_t k, int64_t tokens);
+size_t i16_scratch_bytes(int64_t k, int64_t tokens);
+void i16_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                     float* factor);
+void i16_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                  const float* factor, int64_t tokens, float* sums, void* scratch);
+
+size_t i8_packed_bytes(int64_t k, int64_t tokens);
+size_t i8_scratch_bytes(int64_t k, int64_t tokens);
+void i8_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                    float* factor);
+void i8_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                 const float* factor, int64_t tokens, float* sums, void* scratch);
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out);

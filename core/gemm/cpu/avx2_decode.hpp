@@ -36,17 +36,27 @@ struct E3M2Tile {
             use(4 * word + 2, as_floats(bit_and(shift_left<5>(even), fields)));
             use(4 * word + 3, as_floats(bit_and(shift_left<5>(odd), fields)));
         }
-        // C's spare bits s6, s7, e7, e6 to bits 15 (sign) and 9 (high bit of the exponent).
-        const __m256i tables[2] = {nibble_table(0x0200020002000200, 0x8280828082808280),
-                                   nibble_table(0x8282808002020000, 0x8282808002020000)};
-        const Lanes spare = shift_right_halves<3>(load_lanes(tile + 128));
+        const Lanes spare = spare_bits(tile);
         FP6LLM_AVX2_UNROLL
         for (int word = 0; word < 2; ++word) {
-            const Lanes low = shift_right_halves<6>(load_lanes(tile + 64 * word));
-            const Lanes pair = bit_xor(low, look_up(tables[word], spare));
+            const Lanes pair = assemble(tile, spare, word);
             use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
             use(13 + 2 * word, as_floats(bit_and(pair, fields)));
         }
+    }
+
+    /// C's spare bits s6, s7, e7, e6 as indices for assemble().
+    FP6LLM_AVX2_INLINE Lanes spare_bits(const uint8_t* tile) {
+        return shift_right_halves<3>(load_lanes(tile + 128));
+    }
+
+    /// Pair 6 (word 0) or 7 (word 1) where in a half-word the first pair of a word lies: its spare bits go
+    /// to bits 15 (sign) and 9 (high bit of the exponent).
+    FP6LLM_AVX2_INLINE Lanes assemble(const uint8_t* tile, Lanes spare, int word) {
+        const __m256i table = word == 0 ? nibble_table(0x0200020002000200, 0x8280828082808280)
+                                        : nibble_table(0x8282808002020000, 0x8282808002020000);
+        const Lanes low = shift_right_halves<6>(load_lanes(tile + 64 * word));
+        return bit_xor(low, look_up(table, spare));
     }
 };
 
@@ -66,18 +76,26 @@ struct E2M3Tile {
             use(4 * word + 2, as_floats(bit_and(shift_left<16>(second), fields)));
             use(4 * word + 3, as_floats(bit_and(second, fields)));
         }
-        // C's spare bits s6, s7, e7, e6 to bits 15 (sign) and 8 (high bit of the exponent).
-        const __m256i tables[2] = {nibble_table(0x0100010001000100, 0x8180818081808180),
-                                   nibble_table(0x8181808001010000, 0x8181808001010000)};
-        const Lanes spare =
-            bit_and(shift_left_halves<8>(load_lanes(tile + 128)), _mm256_set1_epi16(0x0F00));
+        const Lanes spare = spare_bits(tile);
         FP6LLM_AVX2_UNROLL
         for (int word = 0; word < 2; ++word) {
-            const Lanes low = shift_left_halves<4>(load_lanes(tile + 64 * word));
-            const Lanes pair = bit_xor(low, look_up(tables[word], spare));
+            const Lanes pair = assemble(tile, spare, word);
             use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
             use(13 + 2 * word, as_floats(bit_and(pair, fields)));
         }
+    }
+
+    /// As in E3M2Tile.
+    FP6LLM_AVX2_INLINE Lanes spare_bits(const uint8_t* tile) {
+        return bit_and(shift_left_halves<8>(load_lanes(tile + 128)), _mm256_set1_epi16(0x0F00));
+    }
+
+    /// As in E3M2Tile, to bits 15 (sign) and 8 (high bit of the exponent).
+    FP6LLM_AVX2_INLINE Lanes assemble(const uint8_t* tile, Lanes spare, int word) {
+        const __m256i table = word == 0 ? nibble_table(0x0100010001000100, 0x8180818081808180)
+                                        : nibble_table(0x8181808001010000, 0x8181808001010000);
+        const Lanes low = shift_left_halves<4>(load_lanes(tile + 64 * word));
+        return bit_xor(low, look_up(table, spare));
     }
 };
 

@@ -13,6 +13,9 @@
 #define FP6LLM_AVX2_INLINE_LAMBDA __attribute__((always_inline))
 // gcc 12 keeps arrays of registers in memory unless every loop over them is unrolled.
 #define FP6LLM_AVX2_UNROLL _Pragma("GCC unroll 16")
+// gcc 12 gives a sum that a loop carries several registers, and then runs out of them, unless told that it
+// is one and the same.
+#define FP6LLM_AVX2_KEEP(value) asm("" : "+x"(value))
 
 namespace fp6llm::avx2 {
 

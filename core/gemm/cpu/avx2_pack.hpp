@@ -21,9 +21,16 @@ FP6LLM_AVX2_INLINE float exp2_float(int exponent) {
 
 constexpr int64_t kPackColumns = 256;
 
-/// Exponent of the largest magnitude of a token, in [-126, 127]; 0 for a token of zeros, 127 for
-/// one with infinities or NaN, which the scaling keeps.
-static inline int token_exponent(const TokenSource& x, int64_t token) {
+/// Bits of the largest magnitude of `lanes`.
+FP6LLM_AVX2_INLINE int largest_lane(__m256i lanes) {
+    __m128i most = _mm_max_epi32(_mm256_castsi256_si128(lanes), _mm256_extracti128_si256(lanes, 1));
+    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4E));
+    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0xB1));
+    return _mm_cvtsi128_si32(most);
+}
+
+/// Bits of the largest magnitude of a token as fp32; from 0x7F800000 on there is an infinity or NaN.
+static inline int token_magnitude(const TokenSource& x, int64_t token) {
     alignas(32) float values[kPackColumns];
     __m256i largest = _mm256_setzero_si256();
     for (int64_t k = 0; k < x.k; k += kPackColumns) {
@@ -37,11 +44,12 @@ static inline int token_exponent(const TokenSource& x, int64_t token) {
             largest = _mm256_max_epi32(largest, magnitude);
         }
     }
-    __m128i most =
-        _mm_max_epi32(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
-    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0x4E));
-    most = _mm_max_epi32(most, _mm_shuffle_epi32(most, 0xB1));
-    const int bits = _mm_cvtsi128_si32(most);
+    return largest_lane(largest);
+}
+
+/// Exponent of a token's largest magnitude, in [-126, 127]; 0 for a token of zeros, 127 for one with
+/// infinities or NaN, which the scaling keeps.
+FP6LLM_AVX2_INLINE int token_exponent(int bits) {
     if (bits == 0) return 0;
     const int exponent = (bits >> 23) - 127;
     return exponent > 127 ? 127 : exponent < -126 ? -126 : exponent;
@@ -89,7 +97,7 @@ static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count,
                              float* factor) {
     float up[kMaxTile], more[kMaxTile];  // 2^(90 - exponent), in two steps where it is too large
     for (int64_t t = 0; t < count; ++t) {
-        const int exponent = token_exponent(x, first + t);
+        const int exponent = token_exponent(token_magnitude(x, first + t));
         factor[t] = exp2_float(exponent);
         up[t] = exp2_float(exponent > 0 ? kActivationExponent - exponent : -exponent);
         more[t] = exp2_float(exponent > 0 ? 0 : kActivationExponent);

@@ -1,0 +1,163 @@
+// Packing of activations for the integer kernels: quantization as kernel.hpp defines it, then tiles
+// of at most kIntegerTile tokens. A tile of n tokens is
+//
+//   uint32 [padded k / Ops::kStepColumns][n]   steps: the values that meet one 32-bit lane of weights
+//   float  [activation blocks][n]              2^-40 * s (kScaleExponent)
+//   int32  [32-column chunks][n]               I8 only: -64 * the sum of the chunk's values, what the
+//                                              weights' offset of 64 adds
+//
+// and takes the same bytes for each of its tokens.
+#pragma once
+
+#include "core/gemm/cpu/avx2_pack.hpp"
+#include "core/gemm/cpu/kernel.hpp"
+
+namespace fp6llm::avx2 {
+
+/// Leaves room in fp32 for parts of 2^31 and group scales of 2^127 (avx2_scales.hpp).
+constexpr int kScaleExponent = -40;
+
+constexpr int64_t kChunkColumns = 32;  ///< columns of one start value
+
+/// Steps of two int16 for pmaddwd.
+struct I16Steps {
+    static constexpr int kStepColumns = 2;
+    static constexpr int64_t kBlockColumns = kI16Columns;
+    static constexpr float kMost = 32767.0f;
+    static constexpr bool kOffset = false;
+
+    /// 32 values in [-kMost, kMost].
+    FP6LLM_AVX2_INLINE void store_steps(const __m256i (&q)[4], uint32_t* out) {
+        const auto join = [](__m256i a, __m256i b) FP6LLM_AVX2_INLINE_LAMBDA {
+            return _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
+        };
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out), join(q[0], q[1]));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out + 8), join(q[2], q[3]));
+    }
+};
+
+/// Steps of four int8 for pmaddubsw, columns in the order 0, 2, 1, 3 of the decoded weights.
+struct I8Steps {
+    static constexpr int kStepColumns = 4;
+    static constexpr int64_t kBlockColumns = kI8Columns;
+    static constexpr float kMost = 127.0f;
+    static constexpr bool kOffset = true;
+
+    FP6LLM_AVX2_INLINE void store_steps(const __m256i (&q)[4], uint32_t* out) {
+        const __m256i in_lanes =
+            _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+        const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+        const __m256i swap = nibble_table(0x0705060403010200, 0x0F0D0E0C0B090A08);
+        const __m256i bytes = _mm256_permutevar8x32_epi32(in_lanes, order);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_shuffle_epi8(bytes, swap));
+    }
+};
+
+/// Where the parts of a packed tile lie.
+template <class Steps>
+struct PackedTile {
+    int64_t steps, blocks, chunks;  // per token
+
+    explicit PackedTile(int64_t k)
+        : steps(padded_columns(k) / Steps::kStepColumns),
+          blocks((padded_columns(k) + Steps::kBlockColumns - 1) / Steps::kBlockColumns),
+          chunks(Steps::kOffset ? (padded_columns(k) + kChunkColumns - 1) / kChunkColumns : 0) {}
+
+    FP6LLM_AVX2_MEMBER int64_t words() const { return steps + blocks + chunks; }
+    FP6LLM_AVX2_MEMBER const float* scales(const uint32_t* tile, int64_t tokens) const {
+        return reinterpret_cast<const float*>(tile + steps * tokens);
+    }
+    FP6LLM_AVX2_MEMBER const int32_t* starts(const uint32_t* tile, int64_t tokens) const {
+        return reinterpret_cast<const int32_t*>(tile + (steps + blocks) * tokens);
+    }
+};
+
+/// Largest magnitude of `count` values, a multiple of 8.
+FP6LLM_AVX2_INLINE float largest_magnitude(const float* values, int64_t count) {
+    __m256i largest = _mm256_setzero_si256();
+    for (int64_t i = 0; i < count; i += 8) {
+        const __m256i bits = _mm256_castps_si256(_mm256_load_ps(values + i));
+        largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)));
+    }
+    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(largest_lane(largest))));
+}
+
+/// Quantizes 32 values to `steps`; returns the sum of the quantized ones.
+template <class Steps>
+FP6LLM_AVX2_INLINE int32_t quantize_chunk(const float* values, float multiplier, uint32_t* steps) {
+    __m256i q[4];
+    FP6LLM_AVX2_UNROLL
+    for (int i = 0; i < 4; ++i) {
+        q[i] = _mm256_cvtps_epi32(
+            _mm256_mul_ps(_mm256_load_ps(values + 8 * i), _mm256_set1_ps(multiplier)));
+    }
+    Steps::store_steps(q, steps);
+    if (!Steps::kOffset) return 0;
+    const __m256i sums =
+        _mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]));
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
+}
+
+/// Packs one token as column `t` of a tile of `count`.
+template <class Steps>
+static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, int64_t count,
+                               uint32_t* tile, float* factor) {
+    constexpr int64_t kBlock = Steps::kBlockColumns;
+    const PackedTile<Steps> layout(x.k);
+    const int64_t padded = padded_columns(x.k);
+    float* scales = const_cast<float*>(layout.scales(tile, count));
+    int32_t* starts = const_cast<int32_t*>(layout.starts(tile, count));
+    const int magnitude = token_magnitude(x, token);
+    const bool finite = magnitude < 0x7F800000;
+    const int exponent = finite ? token_exponent(magnitude) : 0;
+    *factor = exp2_float(exponent);
+    const float down = exp2_float(exponent > 0 ? -exponent : 0);
+    const float up = exp2_float(exponent > 0 ? 0 : -exponent);
+    for (int64_t k = 0, block = 0; k < padded; k += kBlock, ++block) {
+        alignas(32) float values[kBlock];
+        const int64_t present = x.k - k < kBlock ? x.k - k : kBlock;
+        if (finite) {
+            load_token(x, token, k, present, values);
+        } else {
+            std::memset(values, 0, sizeof values);
+        }
+        for (int64_t i = 0; i < present; ++i)
+            values[i] = values[i] * down * up;
+        for (int64_t i = present; i < kBlock; ++i)
+            values[i] = 0.0f;
+        const float largest = largest_magnitude(values, kBlock);
+        const bool some = largest >= exp2_float(-60);
+        const float multiplier = some ? Steps::kMost / largest : 0.0f;
+        const float scale = some ? largest / Steps::kMost * exp2_float(kScaleExponent) : 0.0f;
+        scales[block * count + t] = finite ? scale : __builtin_nanf("");
+        const int64_t end = padded - k < kBlock ? padded - k : kBlock;
+        for (int64_t i = 0; i < end; i += kChunkColumns) {
+            constexpr int kChunkSteps = kChunkColumns / Steps::kStepColumns;
+            alignas(32) uint32_t steps[kChunkSteps];
+            const int32_t sum = quantize_chunk<Steps>(values + i, multiplier, steps);
+            if (Steps::kOffset) starts[(k + i) / kChunkColumns * count + t] = -64 * sum;
+            uint32_t* out = tile + (k + i) / Steps::kStepColumns * count + t;
+            const int64_t left = (end - i) / Steps::kStepColumns;
+            for (int64_t j = 0; j < (left < kChunkSteps ? left : kChunkSteps); ++j)
+                out[j * count] = steps[j];
+        }
+    }
+}
+
+template <class Steps, int kMaxTile>
+static void pack_integer_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                                float* factor) {
+    const PackedTile<Steps> layout(x.k);
+    uint32_t* out = static_cast<uint32_t*>(packed);
+    for (int64_t t = 0; t < count; t += kMaxTile) {
+        const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
+        for (int64_t i = 0; i < tile; ++i) {
+            pack_integer_token<Steps>(x, first + t + i, i, tile, out + t * layout.words(),
+                                      factor + t + i);
+        }
+    }
+}
+
+}  // namespace fp6llm::avx2
