@@ -118,7 +118,7 @@ struct Block {
     int64_t group, groups, group_size;  ///< group of column `first`
 };
 
-/// sums[t][16] += s[t] * scale * part[t].
+/// sums[t][16] += part[t] * s[t] * scale.
 template <bool kGrouped, int kTokens>
 FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s,
                                  const PanelScales& scales, int64_t group, float* sums) {
@@ -127,9 +127,9 @@ FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s,
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
         const Floats values = {_mm256_cvtepi32_ps(part[t].lo), _mm256_cvtepi32_ps(part[t].hi)};
-        const Floats of_token = all_floats(s[t]);
-        const Floats factor = kGrouped ? multiply(of_token, scale) : of_token;
-        store_values(sums + t * 16, multiply_add(values, factor, load_values(sums + t * 16)));
+        const Floats of_token = all_floats(s[t]), sum = load_values(sums + t * 16);
+        store_values(sums + t * 16, kGrouped ? multiply_add(multiply(values, of_token), scale, sum)
+                                             : multiply_add(values, of_token, sum));
     }
 }
 
@@ -209,10 +209,9 @@ const uint8_t* decode_block(const uint8_t* tile, int64_t columns, uint8_t* out) 
 template <class Ops, class Tile>
 void multiply(const CpuWeightView& weight, int64_t panel, const uint32_t* packed,
               const float* factor, int64_t tokens, float* sums, uint8_t* decoded, void* scratch) {
-    // 2^40 of kScaleExponent, and the unit of the integers.
-    const double base = Tile::kPlacedExponent == -124 ? 0x1p40 / 16 : 0x1p40 / 8;
+    constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
     PanelScales scales;
-    prepare_scales(weight, panel, base, scratch, &scales);
+    plain_scales(weight, panel, kUnit, scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols, words = PackedTile<Ops>(padded).words();
     const bool grouped = weight.scale_mode != ScaleMode::kRow;
     for (int64_t t = 0; t < tokens; ++t)
@@ -235,7 +234,8 @@ void multiply(const CpuWeightView& weight, int64_t panel, const uint32_t* packed
 
 template <class Ops>
 size_t packed_integer_bytes(int64_t k, int64_t tokens) {
-    return static_cast<size_t>(PackedTile<Ops>(k).words() * tokens) * sizeof(uint32_t);
+    return static_cast<size_t>(PackedTile<Ops>(padded_columns(k)).words() * tokens) *
+           sizeof(uint32_t);
 }
 
 }  // namespace

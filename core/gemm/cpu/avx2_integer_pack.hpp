@@ -2,7 +2,7 @@
 // of at most kIntegerTile tokens. A tile of n tokens is
 //
 //   uint32 [padded k / Ops::kStepColumns][n]   steps: the values that meet one 32-bit lane of weights
-//   float  [activation blocks][n]              2^-40 * s (kScaleExponent)
+//   float  [activation blocks][n]              s
 //   int32  [32-column chunks][n]               I8 only: -64 * the sum of the chunk's values, what the
 //                                              weights' offset of 64 adds
 //
@@ -13,9 +13,6 @@
 #include "core/gemm/cpu/kernel.hpp"
 
 namespace fp6llm::avx2 {
-
-/// Leaves room in fp32 for parts of 2^31 and group scales of 2^127 (avx2_scales.hpp).
-constexpr int kScaleExponent = -40;
 
 constexpr int64_t kChunkColumns = 32;  ///< columns of one start value
 
@@ -58,10 +55,10 @@ template <class Steps>
 struct PackedTile {
     int64_t steps, blocks, chunks;  // per token
 
-    explicit PackedTile(int64_t k)
-        : steps(padded_columns(k) / Steps::kStepColumns),
-          blocks((padded_columns(k) + Steps::kBlockColumns - 1) / Steps::kBlockColumns),
-          chunks(Steps::kOffset ? (padded_columns(k) + kChunkColumns - 1) / kChunkColumns : 0) {}
+    explicit PackedTile(int64_t padded)
+        : steps(padded / Steps::kStepColumns),
+          blocks((padded + Steps::kBlockColumns - 1) / Steps::kBlockColumns),
+          chunks(Steps::kOffset ? (padded + kChunkColumns - 1) / kChunkColumns : 0) {}
 
     FP6LLM_AVX2_MEMBER int64_t words() const { return steps + blocks + chunks; }
     FP6LLM_AVX2_MEMBER const float* scales(const uint32_t* tile, int64_t tokens) const {
@@ -72,14 +69,14 @@ struct PackedTile {
     }
 };
 
-/// Largest magnitude of `count` values, a multiple of 8.
-FP6LLM_AVX2_INLINE float largest_magnitude(const float* values, int64_t count) {
+/// Bits of the largest magnitude of `count` values, a multiple of 8.
+FP6LLM_AVX2_INLINE int largest_magnitude(const float* values, int64_t count) {
     __m256i largest = _mm256_setzero_si256();
     for (int64_t i = 0; i < count; i += 8) {
         const __m256i bits = _mm256_castps_si256(_mm256_load_ps(values + i));
         largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, _mm256_set1_epi32(0x7FFFFFFF)));
     }
-    return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(largest_lane(largest))));
+    return largest_lane(largest);
 }
 
 /// Quantizes 32 values to `steps`; returns the sum of the quantized ones.
@@ -103,38 +100,34 @@ FP6LLM_AVX2_INLINE int32_t quantize_chunk(const float* values, float multiplier,
 /// Packs one token as column `t` of a tile of `count`.
 template <class Steps>
 static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, int64_t count,
-                               uint32_t* tile, float* factor) {
+                               uint32_t* tile) {
     constexpr int64_t kBlock = Steps::kBlockColumns;
-    const PackedTile<Steps> layout(x.k);
+    constexpr int kChunkSteps = kChunkColumns / Steps::kStepColumns;
+    constexpr int kSmallest = (127 - 100) << 23,
+                  kInfinity = 0x7F800000;  // bits of 2^-100, infinity
     const int64_t padded = padded_columns(x.k);
+    const PackedTile<Steps> layout(padded);
     float* scales = const_cast<float*>(layout.scales(tile, count));
     int32_t* starts = const_cast<int32_t*>(layout.starts(tile, count));
-    const int magnitude = token_magnitude(x, token);
-    const bool finite = magnitude < 0x7F800000;
-    const int exponent = finite ? token_exponent(magnitude) : 0;
-    *factor = exp2_float(exponent);
-    const float down = exp2_float(exponent > 0 ? -exponent : 0);
-    const float up = exp2_float(exponent > 0 ? 0 : -exponent);
     for (int64_t k = 0, block = 0; k < padded; k += kBlock, ++block) {
         alignas(32) float values[kBlock];
         const int64_t present = x.k - k < kBlock ? x.k - k : kBlock;
-        if (finite) {
-            load_token(x, token, k, present, values);
-        } else {
-            std::memset(values, 0, sizeof values);
-        }
-        for (int64_t i = 0; i < present; ++i)
-            values[i] = values[i] * down * up;
+        load_token(x, token, k, present, values);
         for (int64_t i = present; i < kBlock; ++i)
             values[i] = 0.0f;
-        const float largest = largest_magnitude(values, kBlock);
-        const bool some = largest >= exp2_float(-60);
-        const float multiplier = some ? Steps::kMost / largest : 0.0f;
-        const float scale = some ? largest / Steps::kMost * exp2_float(kScaleExponent) : 0.0f;
-        scales[block * count + t] = finite ? scale : __builtin_nanf("");
+        const int bits = largest_magnitude(values, kBlock);
+        const float largest = _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128(bits)));
+        float multiplier = 0.0f, scale = 0.0f;
+        if (bits >= kInfinity) {
+            std::memset(values, 0, sizeof values);
+            scale = __builtin_nanf("");
+        } else if (bits >= kSmallest) {
+            multiplier = Steps::kMost / largest;
+            scale = largest / Steps::kMost;
+        }
+        scales[block * count + t] = scale;
         const int64_t end = padded - k < kBlock ? padded - k : kBlock;
         for (int64_t i = 0; i < end; i += kChunkColumns) {
-            constexpr int kChunkSteps = kChunkColumns / Steps::kStepColumns;
             alignas(32) uint32_t steps[kChunkSteps];
             const int32_t sum = quantize_chunk<Steps>(values + i, multiplier, steps);
             if (Steps::kOffset) starts[(k + i) / kChunkColumns * count + t] = -64 * sum;
@@ -149,13 +142,13 @@ static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, i
 template <class Steps, int kMaxTile>
 static void pack_integer_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
                                 float* factor) {
-    const PackedTile<Steps> layout(x.k);
+    const int64_t words = PackedTile<Steps>(padded_columns(x.k)).words();
     uint32_t* out = static_cast<uint32_t*>(packed);
     for (int64_t t = 0; t < count; t += kMaxTile) {
         const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
         for (int64_t i = 0; i < tile; ++i) {
-            pack_integer_token<Steps>(x, first + t + i, i, tile, out + t * layout.words(),
-                                      factor + t + i);
+            pack_integer_token<Steps>(x, first + t + i, i, tile, out + t * words);
+            factor[t + i] = 1.0f;
         }
     }
 }

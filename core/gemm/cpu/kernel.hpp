@@ -36,23 +36,22 @@ enum class Arithmetic : uint8_t {
 };
 
 // Integer arithmetic. A token's columns are cut into blocks of kI16Columns (kI8Columns). With
-// most = 32767 (127), token_factor = 2^e for e = floor(log2(the token's largest magnitude)), at
-// least -126 (0 for a token of zeros), x the activation / token_factor, and amax the largest
-// magnitude of a block of x, all in fp32:
+// most = 32767 (127) and amax the largest magnitude of a block, each operation in fp32:
 //
 //   q[k] = to nearest even (x[k] * (most / amax))      s = amax / most
 //
-// q = 0 and s = 0 where amax < 2^-60; s = NaN in every block of a token with an infinity or NaN, so that
-// all its outputs are NaN. Weights are the integers v[r, k] = value * 16 (E3M2 family), value * 8
-// (E2M3). Within a part, the columns of one activation block and one scale group, sums of v * q are
-// exact integers; parts are added in fp32, in ascending order of columns:
+// q = 0 and s = 0 where amax < 2^-100: such blocks count as zero. q = 0 and s = NaN in a block with
+// an infinity or NaN, so that all outputs of its token are NaN. token_factor is 1. Weights are the
+// integers v[r, k] = value * 16 (E3M2 family), value * 8 (E2M3). Within a part, the columns of one
+// activation block and one scale group, sums of v * q are exact integers; parts are added in fp32 to
+// a sum that starts at +0, in ascending order of columns; unit is 1/16 or 1/8:
 //
-//   row scales           sum = fma(float(part), s, sum);  the row's scale and token_factor wait for the
-//                        end and are rounded once, with the weights' unit, 1/16 or 1/8
-//   group and MX scales  sum = fma(float(part), s * scale, sum);  likewise the unit and token_factor
+//   row scales           sum = fma(float(part), s, sum)            at the end  (sum * unit) * scale
+//   group and MX scales  sum = fma(float(part) * s, scale, sum)    at the end   sum * unit
 //
-// Powers of two may move between these factors as long as nothing over- or underflows. Every kernel
-// of an arithmetic gives the same bits (tests/unit/gemm/integer_reference.hpp).
+// float(part) * s is 1/unit times what fp32 kernels multiply by a scale, so that no scale can take
+// it out of range before it does so there. Every kernel of an arithmetic gives the same bits
+// (tests/unit/gemm/integer_reference.hpp).
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
 constexpr int64_t kI8Columns = 64;
 

@@ -157,6 +157,13 @@ class TestWeight {
     const CpuWeightView& view() const { return weight_->cpu(); }
     const std::vector<uint8_t>& codes() const { return codes_; }
     double dense(int64_t row, int64_t col) const { return dense_[row * cols_ + col]; }
+    /// What a code stands for, and the scale of a row's group.
+    float value(int64_t row, int64_t col) const {
+        return find_format(spec_.format)->values[codes_[row * cols_ + col]];
+    }
+    float scale(int64_t row, int64_t group) const {
+        return scales_[row * spec_.groups(cols_) + group];
+    }
     bool intact() { return blob_->edges_intact() && blob_->copy() == before_; }
     std::string describe() const;
 
@@ -165,6 +172,7 @@ class TestWeight {
     int64_t rows_, cols_;
     std::vector<uint8_t> codes_;  ///< one per byte, [rows, cols]
     std::vector<double> dense_;
+    std::vector<float> scales_;  ///< [rows, groups]
     std::unique_ptr<GuardedBuffer> blob_;
     std::vector<uint8_t> before_;
     std::unique_ptr<Weight> weight_;
@@ -206,6 +214,7 @@ inline TestWeight::TestWeight(const QuantSpec& spec, int64_t rows, int64_t cols,
                 std::memcpy(scale_bytes.data() + (r * groups + g) * 4, &value, 4);
                 scale = value;
             }
+            scales_.push_back(static_cast<float>(scale));
             const int64_t group = spec.scale_mode == ScaleMode::kRow ? cols : spec.group_size;
             for (int64_t c = g * group; c < std::min(cols, (g + 1) * group); ++c) {
                 dense_[r * cols + c] = scale * format.values[codes_[r * cols + c]];

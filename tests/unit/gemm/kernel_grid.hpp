@@ -10,7 +10,8 @@
 // partial sums that grow like sqrt(k), while the sum of magnitudes grows like k: about 1 u whatever
 // k is, and 3 u in the tail. The worst seen over this grid is 6.5 u; the bound is 10 u. A bf16
 // kernel rounds activations of other types to 8 bits: 2^-9 of the sum of magnitudes in the worst
-// case.
+// case; two bf16 parts keep 16 bits of fp32. Integer kernels round each block of activations to
+// steps of its largest (integer_reference.hpp).
 #pragma once
 
 #include <functional>
@@ -18,6 +19,7 @@
 #include "core/common/thread_pool.hpp"
 #include "core/gemm/workspace.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
+#include "tests/unit/gemm/integer_reference.hpp"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -27,6 +29,7 @@ namespace fp6llm::gemm_testing {
 
 constexpr double kExactBound = 10 * 0x1p-24;
 constexpr double kBf16Bound = 0x1p-8;
+constexpr double kBf16x2Bound = 0x1p-16;
 
 /// One kernel of one set; nullptr for the set's decode_panel in the transposed product.
 struct KernelUnderTest {
@@ -54,11 +57,49 @@ inline GemmProblem make_problem(const KernelUnderTest& under_test, const TestWei
             options.y_type};
 }
 
+inline Arithmetic arithmetic_of(const KernelUnderTest& under_test) {
+    return under_test.kernel != nullptr ? under_test.kernel->arithmetic : Arithmetic::kF32;
+}
+
 /// The compute type that lets a kernel run with any activation type.
 inline ComputeType compute_for(const KernelUnderTest& under_test) {
-    return under_test.kernel != nullptr && under_test.kernel->arithmetic == Arithmetic::kBf16
-               ? ComputeType::kF32FastBF16
-               : ComputeType::kF32;
+    switch (arithmetic_of(under_test)) {
+        case Arithmetic::kF32:
+            return ComputeType::kF32;
+        case Arithmetic::kBf16:
+            return ComputeType::kF32FastBF16;
+        case Arithmetic::kBf16x2:
+            return ComputeType::kF32FastF16;
+        case Arithmetic::kI16:
+            return ComputeType::kF32FastI16;
+        case Arithmetic::kI8:
+            return ComputeType::kF32FastI8;
+    }
+    return ComputeType::kF32;
+}
+
+/// A six-bit format that a kernel takes: E3M2, except where it is for the E2M3 family only.
+inline DataType format_for(const KernelUnderTest& under_test) {
+    return arithmetic_of(under_test) == Arithmetic::kI8 ? DataType::kE2M3 : DataType::kE3M2;
+}
+
+/// What a kernel may do to activations, as an error of one output.
+inline double activation_error(const KernelUnderTest& under_test, const TestWeight& weight,
+                               const TestTokens& x, int64_t token, int64_t output,
+                               double magnitude) {
+    const Arithmetic arithmetic = arithmetic_of(under_test);
+    switch (arithmetic) {
+        case Arithmetic::kF32:
+            return 0;
+        case Arithmetic::kBf16:
+            return x.type() == DataType::kBF16 ? 0 : kBf16Bound * magnitude;
+        case Arithmetic::kBf16x2:
+            return x.type() == DataType::kF32 ? kBf16x2Bound * magnitude : 0;
+        case Arithmetic::kI16:
+        case Arithmetic::kI8:
+            return integer_error(weight, output, x, token, arithmetic);
+    }
+    return 0;
 }
 
 /// Runs and returns Y's bytes; every check but that of the values is made here.
@@ -118,9 +159,6 @@ inline void check_kernel(const KernelUnderTest& under_test, TestWeight& weight, 
     }
     const std::vector<uint8_t> y = run_kernel(under_test, weight, x, options, y_before);
 
-    const bool rounds_x = under_test.kernel != nullptr && x.type() != DataType::kBF16 &&
-                          under_test.kernel->arithmetic == Arithmetic::kBf16;
-    const double bound = kExactBound + (rounds_x ? kBf16Bound : 0);
     const int64_t total = problem.tokens * outputs;
     const int64_t stride = total <= samples ? 1 : total / samples | 1;
     for (int64_t i = 0; i < total; i += stride) {
@@ -133,14 +171,20 @@ inline void check_kernel(const KernelUnderTest& under_test, TestWeight& weight, 
             write_float(&storage, options.y_type, 0, y_before[i]);
             old = options.beta * read_float(&storage, options.y_type, 0);
         }
-        const double expected = options.alpha * naive.sum + old;
+        double expected = options.alpha * naive.sum + old;
+        if (is_integer(arithmetic_of(under_test)) && !std::isfinite(naive.sum)) {
+            expected = std::nan("");
+        }
         if (!std::isfinite(expected)) {
             ASSERT_TRUE(std::isnan(expected) ? std::isnan(got) : got == expected)
                 << "token " << token << " output " << output << ": " << got << ", not " << expected;
             continue;
         }
-        const double error = std::fabs(options.alpha) * naive.magnitude * bound +
-                             0x1p-23 * std::fabs(old) + options.absolute_error;
+        const double rounding =
+            kExactBound * naive.magnitude +
+            activation_error(under_test, weight, x, token, output, naive.magnitude);
+        const double error =
+            std::fabs(options.alpha) * rounding + 0x1p-23 * std::fabs(old) + options.absolute_error;
         // Rounding to the output's type keeps the order, so it maps the interval to an interval.
         ASSERT_TRUE(got >= round_to(options.y_type, expected - error) &&
                     got <= round_to(options.y_type, expected + error))
@@ -193,14 +237,14 @@ class KernelGrid {
     void token_counts() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (int64_t tokens = 1; tokens <= 37; ++tokens) {
-                const DataType format = (tokens & 1) ? DataType::kE3M2 : DataType::kE2M3;
+                const DataType format = (tokens & 1) ? format_for(under_test) : DataType::kE2M3;
                 const ScaleMode mode = tokens % 3 == 0   ? ScaleMode::kRow
                                        : tokens % 3 == 1 ? ScaleMode::kGroup
                                                          : ScaleMode::kMx;
                 const QuantSpec spec = make_spec(format, mode, mode == ScaleMode::kGroup ? 48 : 0);
                 if (!run_one(under_test, spec, {49, 208}, draw_source(), tokens, 1 << 20)) return;
             }
-            const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow);
+            const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kRow);
             for (int64_t tokens : {64, 65, 97, 130, 200, 389, 1100, 2311}) {
                 if (!run_one(under_test, spec, {33, 32}, draw_source(), tokens, 4096)) return;
             }
@@ -220,7 +264,7 @@ class KernelGrid {
     /// Scales at both ends of fp32: neither partial sums nor scaled weights may leave its range.
     void extreme_scales() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
-            for (const QuantSpec& spec : specs(DataType::kE3M2)) {
+            for (const QuantSpec& spec : specs(format_for(under_test))) {
                 for (Scales scales : {Scales::kTiny, Scales::kHuge}) {
                     TestWeight weight(spec, 19, 100, random_.bits(), scales);
                     TestTokens x(DataType::kF32, 3, under_test.kernel != nullptr ? 100 : 19, false,
@@ -238,12 +282,12 @@ class KernelGrid {
         });
     }
 
-    /// NaN and infinities reach the outputs of their token, as IEEE arithmetic has it, and no
-    /// other.
+    /// NaN and infinities reach the outputs of their token, as IEEE arithmetic has it (as NaN from
+    /// integer kernels), and no other.
     void special_activations() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
-                const QuantSpec spec = make_spec(DataType::kE3M2, ScaleMode::kRow);
+                const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kRow);
                 TestWeight weight(spec, 35, 67, random_.bits());
                 const int64_t k = under_test.kernel != nullptr ? 67 : 35;
                 TestTokens x(type, 9, k, false, 1);
@@ -287,7 +331,7 @@ class KernelGrid {
     /// The same bits from any number of threads, and with flush-to-zero set by the host.
     void same_bits() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
-            for (const QuantSpec& spec : specs(DataType::kE3M2)) {
+            for (const QuantSpec& spec : specs(format_for(under_test))) {
                 TestWeight weight(spec, 7 * 16 + 3, 200, random_.bits());
                 TestTokens x(DataType::kF16, 21, under_test.kernel != nullptr ? 200 : 115, false,
                              0);
@@ -310,6 +354,33 @@ class KernelGrid {
                 ASSERT_EQ(flushed, once);
                 ASSERT_EQ(after & 0x8040u, 0x8040u) << "the host's setting is lost";
 #endif
+            }
+        });
+    }
+
+    /// Integer kernels give the bits of their definition: every format and scale mode, shapes around
+    /// the ends of tiles, groups and activation blocks, every token count up to 37, any threads.
+    void integer_arithmetic() {
+        static const Shape kShapes[] = {{1, 1},    {17, 7},   {16, 64},  {33, 65},
+                                        {40, 127}, {35, 136}, {19, 280}, {70, 1037}};
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            if (!is_integer(arithmetic_of(under_test))) return;
+            int64_t tokens = 0;
+            for (const FormatInfo& format : all_formats()) {
+                for (QuantSpec spec : specs(format.type)) {
+                    for (const Shape& shape : kShapes) {
+                        tokens = tokens % 37 + 1;
+                        if (!check_integers(under_test, spec, shape, tokens)) return;
+                    }
+                }
+            }
+            for (int64_t group : {16, 48, 64, 72, 136, 192}) {
+                const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kGroup, group);
+                if (!check_integers(under_test, spec, {35, 400}, group / 8)) return;
+            }
+            for (int64_t many : {64, 97, 389}) {
+                const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kMx);
+                if (!check_integers(under_test, spec, {49, 200}, many)) return;
             }
         });
     }
@@ -376,6 +447,63 @@ class KernelGrid {
         return !::testing::Test::HasFailure();
     }
 
+    /// Activations that put the definition's every case into some block of some token.
+    void fill_integer_cases(TestTokens& x, int64_t k) {
+        x.fill(random_);
+        const bool f16 = x.type() == DataType::kF16;
+        // Largest magnitudes on both sides of what counts as zero, and near the ends of the range.
+        const double magnitudes[] = {0, 0x1p-99, 0x1p-100, 0x1p-101, 0x1p-130, 0x1p40, 0x1p100};
+        for (int64_t t = 0; t < x.tokens(); ++t) {
+            const int64_t kind = random_.below(6);
+            const int64_t at = random_.below(k);
+            if (kind == 0) x.set(t, at, f16 ? 60000.0f : 1e6f);  // an outlier, the others become 0
+            if (kind == 1) x.set(t, at, random_.below(2) ? std::nanf("") : -INFINITY);
+            if (kind == 2 || kind == 3) {
+                const double magnitude =
+                    magnitudes[f16 ? 0 : static_cast<size_t>(random_.below(7))];
+                const int64_t first = kind == 2 ? 0 : at / 64 * 64;  // a token, or a block
+                const int64_t last = kind == 2 ? k : std::min(first + 64, k);
+                for (int64_t i = first; i < last; ++i)
+                    x.set(t, i, static_cast<float>(magnitude * random_.uniform(-1, 1)));
+                x.set(t, at, static_cast<float>(magnitude));
+            }
+        }
+    }
+
+    /// One run against integer_sum, every output, bit for bit (any NaN for a NaN).
+    bool check_integers(const KernelUnderTest& under_test, const QuantSpec& spec,
+                        const Shape& shape, int64_t tokens) {
+        constexpr int kThreads[] = {1, 2, 3, 7};
+        constexpr Scales kScales[] = {Scales::kOrdinary, Scales::kOrdinary, Scales::kTiny,
+                                      Scales::kHuge};
+        const Arithmetic arithmetic = arithmetic_of(under_test);
+        const Source source = draw_source();
+        TestWeight weight(spec, shape.rows, shape.cols, random_.bits(), kScales[random_.below(4)]);
+        TestTokens x(source.type, tokens, shape.cols, source.transposed, random_.below(2) * 5);
+        fill_integer_cases(x, shape.cols);
+        RunOptions options;
+        options.threads = kThreads[random_.below(4)];
+        options.compute = compute_for(under_test);
+        if (!can_run(under_test, weight, x, options)) return true;
+        SCOPED_TRACE(under_test.name() + ", " + weight.describe() + ", " + std::to_string(tokens) +
+                     " tokens of " + type_name(source.type));
+        const std::vector<uint8_t> y = run_kernel(under_test, weight, x, options);
+        for (int64_t t = 0; t < tokens; ++t) {
+            const IntegerToken token = integer_token(x, t, shape.cols, arithmetic);
+            for (int64_t row = 0; row < shape.rows; ++row) {
+                const float expected = integer_sum(weight, row, token, arithmetic);
+                float got;
+                std::memcpy(&got, y.data() + (t * shape.rows + row) * 4, 4);
+                const bool same =
+                    std::isnan(expected) ? std::isnan(got) : std::memcmp(&got, &expected, 4) == 0;
+                EXPECT_TRUE(same) << "token " << t << " row " << row << ": " << got << ", not "
+                                  << expected;
+                if (!same) return false;
+            }
+        }
+        return !::testing::Test::HasFailure();
+    }
+
     std::vector<KernelUnderTest> under_test_;
     Random random_{2024};
 };
@@ -395,6 +523,7 @@ class KernelGrid {
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, ExtremeScales, extreme_scales)               \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SpecialActivations, special_activations)     \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SubnormalActivations, subnormal_activations) \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, IntegerArithmetic, integer_arithmetic)       \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SameBits, same_bits)
 
 }  // namespace fp6llm::gemm_testing
