@@ -7,7 +7,7 @@ namespace fp6llm::avx2 {
 
 constexpr int kGemvTile = 4;     ///< tokens per pass of the direct kernel
 constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
-constexpr int kIntegerTile = 4;  ///< the same of the integer kernels
+constexpr int kIntegerTile = 5;  ///< the same of the integer kernels
 
 size_t packed_bytes(int64_t k, int64_t tokens);
 

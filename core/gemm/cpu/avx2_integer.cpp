@@ -190,8 +190,10 @@ void multiply_tokens(const Block& block, const uint32_t* packed, int64_t padded,
             return multiply_tile<Ops, kGrouped, 2>(block, x, s, start, sums);
         case 3:
             return multiply_tile<Ops, kGrouped, 3>(block, x, s, start, sums);
-        default:
+        case 4:
             return multiply_tile<Ops, kGrouped, 4>(block, x, s, start, sums);
+        default:
+            return multiply_tile<Ops, kGrouped, 5>(block, x, s, start, sums);
     }
 }
 
