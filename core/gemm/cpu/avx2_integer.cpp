@@ -3,7 +3,7 @@
 //
 //   I16   int16 values: pmaddwd adds two columns' products per 32-bit lane
 //   I8    value + 64 as uint8, E2M3 only: pmaddubsw cannot saturate (2 * 124 * 127 < 2^15), pmaddwd by
-//         ones adds its halves; the offset is taken back by the start values (avx2_integer_pack.hpp)
+//         ones adds its halves; packing knows what the offset adds (avx2_integer_pack.hpp)
 //
 // Either way a step of weights is 64 bytes, one 32-bit lane for each of the 16 rows.
 #include "core/gemm/cpu/avx2.hpp"
@@ -52,8 +52,8 @@ struct I16Ops : I16Steps {
         });
     }
 
-    FP6LLM_AVX2_INLINE __m256i multiply_add_lanes(__m256i sum, __m256i weights, __m256i x) {
-        return _mm256_add_epi32(sum, _mm256_madd_epi16(weights, x));
+    FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x) {
+        return _mm256_madd_epi16(weights, x);
     }
 };
 
@@ -100,9 +100,8 @@ struct I8Ops : I8Steps {
                     {assembled(pair6.lo, pair7.lo), assembled(pair6.hi, pair7.hi)});
     }
 
-    FP6LLM_AVX2_INLINE __m256i multiply_add_lanes(__m256i sum, __m256i weights, __m256i x) {
-        const __m256i halves = _mm256_maddubs_epi16(weights, x);
-        return _mm256_add_epi32(sum, _mm256_madd_epi16(halves, _mm256_set1_epi16(1)));
+    FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x) {
+        return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1));
     }
 };
 
@@ -136,7 +135,7 @@ FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s,
 /// sums [kTokens][16] += block * a packed tile. Not inlined: its hot loop needs all registers.
 template <class Ops, bool kGrouped, int kTokens>
 __attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t* x, const float* s,
-                                             const int32_t* start, float* sums) {
+                                             const int32_t* offsets, float* sums) {
     const uint8_t* weights = block.decoded;
     int64_t group = block.group, group_end = (group + 1) * block.group_size;
     int64_t activation_end = block.first + Ops::kBlockColumns;
@@ -146,27 +145,23 @@ __attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t*
             if (group == block.groups) return;  // columns past the last group are padding
             stop = group_end < stop ? group_end : stop;
         }
+        const int32_t* after = offsets + (stop - k + kChunkColumns - 1) / kChunkColumns * kTokens;
         Lanes part[kTokens];
         FP6LLM_AVX2_UNROLL
         for (int t = 0; t < kTokens; ++t) {
             __m256i first = _mm256_setzero_si256();
-            if (Ops::kOffset) {
-                const bool two = stop - k > kChunkColumns;
-                first = _mm256_set1_epi32(two ? start[t] + start[kTokens + t] : start[t]);
-            }
+            if (Ops::kOffset) first = _mm256_set1_epi32(after[t] - offsets[t]);
             part[t] = {first, first};
         }
-        if (Ops::kOffset) start += (stop - k + kChunkColumns - 1) / kChunkColumns * kTokens;
+        offsets = after;
         for (const uint8_t* last = weights + (stop - k) / Ops::kStepColumns * kStepBytes;
              weights != last; weights += kStepBytes, x += kTokens) {
             const Lanes w = load_lanes(weights);
             FP6LLM_AVX2_UNROLL
             for (int t = 0; t < kTokens; ++t) {
                 const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
-                part[t].lo = Ops::multiply_add_lanes(part[t].lo, w.lo, values);
-                part[t].hi = Ops::multiply_add_lanes(part[t].hi, w.hi, values);
-                FP6LLM_AVX2_KEEP(part[t].lo);
-                FP6LLM_AVX2_KEEP(part[t].hi);
+                accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
+                accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
             }
         }
         add_part<kGrouped>(part, s, *block.scales, group, sums);
@@ -182,18 +177,18 @@ void multiply_tokens(const Block& block, const uint32_t* packed, int64_t padded,
     const PackedTile<Ops> layout(padded);
     const uint32_t* x = packed + block.first / Ops::kStepColumns * tokens;
     const float* s = layout.scales(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
-    const int32_t* start = layout.starts(packed, tokens) + block.first / kChunkColumns * tokens;
+    const int32_t* offsets = layout.offsets(packed, tokens) + block.first / kChunkColumns * tokens;
     switch (tokens) {
         case 1:
-            return multiply_tile<Ops, kGrouped, 1>(block, x, s, start, sums);
+            return multiply_tile<Ops, kGrouped, 1>(block, x, s, offsets, sums);
         case 2:
-            return multiply_tile<Ops, kGrouped, 2>(block, x, s, start, sums);
+            return multiply_tile<Ops, kGrouped, 2>(block, x, s, offsets, sums);
         case 3:
-            return multiply_tile<Ops, kGrouped, 3>(block, x, s, start, sums);
+            return multiply_tile<Ops, kGrouped, 3>(block, x, s, offsets, sums);
         case 4:
-            return multiply_tile<Ops, kGrouped, 4>(block, x, s, start, sums);
+            return multiply_tile<Ops, kGrouped, 4>(block, x, s, offsets, sums);
         default:
-            return multiply_tile<Ops, kGrouped, 5>(block, x, s, start, sums);
+            return multiply_tile<Ops, kGrouped, 5>(block, x, s, offsets, sums);
     }
 }
 

@@ -53,7 +53,7 @@ enum class Arithmetic : uint8_t {
 // it out of range before it does so there. Every kernel of an arithmetic gives the same bits
 // (tests/unit/gemm/integer_reference.hpp).
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
-constexpr int64_t kI8Columns = 64;
+constexpr int64_t kI8Columns = 128;
 
 struct CpuGemmKernel {
     /// Public `algo` value; unique; never reused. 0 reference, 1 transposed product, 10-99

@@ -13,9 +13,7 @@ inline bool is_integer(Arithmetic arithmetic) {
 }
 
 /// Columns of an activation block, and the largest integer activation.
-inline int64_t block_columns(Arithmetic arithmetic) {
-    return arithmetic == Arithmetic::kI16 ? 128 : 64;
-}
+constexpr int64_t kActivationBlock = 128;
 inline float largest_integer(Arithmetic arithmetic) {
     return arithmetic == Arithmetic::kI16 ? 32767.0f : 127.0f;
 }
@@ -28,7 +26,7 @@ struct IntegerToken {
 
 inline IntegerToken integer_token(const TestTokens& x, int64_t token, int64_t k,
                                   Arithmetic arithmetic) {
-    const int64_t columns = block_columns(arithmetic);
+    const int64_t columns = kActivationBlock;
     const float most = largest_integer(arithmetic);
     IntegerToken result;
     for (int64_t begin = 0; begin < k; begin += columns) {
@@ -55,7 +53,7 @@ inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerTok
                          Arithmetic arithmetic) {
     const CpuWeightView& view = weight.view();
     const bool row_scales = view.scale_mode == ScaleMode::kRow;
-    const int64_t k = view.cols, columns = block_columns(arithmetic);
+    const int64_t k = view.cols, columns = kActivationBlock;
     const int64_t group_size = row_scales ? k : view.group_size;
     const float denominator = view.family == TileFamily::kE3M2 ? 16.0f : 8.0f;
     float sum = 0;
@@ -78,7 +76,7 @@ inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerTok
 /// block, and a hundredth of one for the roundings of x * (most / amax).
 inline double integer_error(const TestWeight& weight, int64_t row, const TestTokens& x,
                             int64_t token, Arithmetic arithmetic) {
-    const int64_t k = weight.view().cols, columns = block_columns(arithmetic);
+    const int64_t k = weight.view().cols, columns = kActivationBlock;
     double error = 0;
     for (int64_t begin = 0; begin < k; begin += columns) {
         double amax = 0, weights = 0;

@@ -3,7 +3,7 @@
 //
 //                       Gaussian      0.5 % of channels x20      x100
 //   int16 per 128       2.5e-5        9e-5                       1.03e-4
-//   int8 per 64         6.1e-3        1.5e-2                     1.7e-2
+//   int8 per 128        7e-3          2.1e-2                     2.6e-2
 //
 // bf16 activations: 1.7e-3 in each. Six-bit weights themselves: 3e-2 (E2M3), 5e-2 (E3M2).
 #include "tests/unit/gemm/integer_reference.hpp"
@@ -61,8 +61,9 @@ TEST(IntegerArithmetic, Int8LosesLessThanSixBitWeightsDo) {
     for (ScaleMode mode : {ScaleMode::kRow, ScaleMode::kMx}) {
         expect_between(1e-3, relative_rms(DataType::kE2M3, mode, Arithmetic::kI8, 1), 1e-2,
                        "Gaussian");
-        expect_between(1e-3, relative_rms(DataType::kE2M3, mode, Arithmetic::kI8, 20), 2e-2, "x20");
-        expect_between(1e-3, relative_rms(DataType::kE2M3, mode, Arithmetic::kI8, 100), 2.5e-2,
+        expect_between(1e-3, relative_rms(DataType::kE2M3, mode, Arithmetic::kI8, 20), 2.5e-2,
+                       "x20");
+        expect_between(1e-3, relative_rms(DataType::kE2M3, mode, Arithmetic::kI8, 100), 2.9e-2,
                        "x100");
     }
 }
