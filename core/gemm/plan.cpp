@@ -102,12 +102,6 @@ int speed(Arithmetic arithmetic, DataType x_type) {
     return 0;
 }
 
-/// Tokens that the kernel takes in one block.
-int64_t max_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
-    const bool grouped = problem.weight->cpu().scale_mode != ScaleMode::kRow;
-    return grouped && kernel.max_grouped_tokens > 0 ? kernel.max_grouped_tokens : kernel.max_tokens;
-}
-
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
@@ -117,7 +111,7 @@ bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) 
     const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
     const int b_speed = speed(b.kernel->arithmetic, problem.x_type);
     if (a_speed != b_speed) return a_speed > b_speed;
-    const int64_t a_most = max_tokens(*a.kernel, problem), b_most = max_tokens(*b.kernel, problem);
+    const int64_t a_most = a.kernel->max_tokens, b_most = b.kernel->max_tokens;
     const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
     if (a_fits != b_fits) return a_fits;
     if (a_most != b_most) return (a_most < b_most) == a_fits;
@@ -197,7 +191,7 @@ int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     const int64_t tokens = problem.tokens, sample = round_up(kMinBlockTokens, tile);
     const int64_t bytes = static_cast<int64_t>(kernel.packed_bytes(problem.k(), sample));
     int64_t most = std::max(sample, kPackedBlockBytes / std::max<int64_t>(bytes / sample, 1));
-    most = std::min(most, std::max<int64_t>(max_tokens(kernel, problem), 1));
+    most = std::min(most, std::max<int64_t>(kernel.max_tokens, 1));
     if (most >= tokens) return tokens;
     // Equal blocks rather than full ones and a rest.
     const int64_t even = ceil_div(tokens, ceil_div(tokens, most));

@@ -81,8 +81,6 @@ struct CpuGemmKernel {
     /// token t (a multiple of it) lying at packed_bytes(k, t). Then the plan cuts blocks at its
     /// multiples, and parts of a block are packed in parallel. 0: no such structure.
     int token_tile = 0;
-    /// max_tokens with group or MX scales, where it differs; 0: it does not.
-    int64_t max_grouped_tokens = 0;
     /// Fewest tokens from which it wins over more exact kernels of its set.
     int64_t min_tokens = 1;
 };

@@ -213,22 +213,43 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
     }
 }
 
-TEST(Plan, GroupScalesMayMoveTheStepToTheNextKernel) {
+TEST(Plan, KernelsThatNeedManyTokensComeAfterMoreExactOnesBelow) {
     for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
-        const ShapedWeight row = row_weight(swizzle);
-        const ShapedWeight mx(make_spec(DataType::kE3M2, ScaleMode::kMx), 64, 128, swizzle);
+        const ShapedWeight weight(make_spec(DataType::kE2M3, ScaleMode::kRow), 64, 128, swizzle);
         for (Isa isa : kAllIsas) {
-            for (const GemmPlan& plan : kernel_plans(problem_of(mx, 1), isa)) {
-                const CpuGemmKernel& kernel = *plan.kernel;
-                if (kernel.max_grouped_tokens <= kernel.max_tokens) continue;
-                const int64_t tokens = kernel.max_grouped_tokens;
-                EXPECT_EQ(kernel_plans(problem_of(mx, tokens), isa)[0].kernel, &kernel);
-                EXPECT_NE(kernel_plans(problem_of(row, tokens), isa)[0].kernel, &kernel);
-                EXPECT_NE(kernel_plans(problem_of(mx, tokens + 1), isa)[0].kernel, &kernel);
+            for (ComputeType compute : {ComputeType::kF32FastI16, ComputeType::kF32FastI8}) {
+                for (int64_t tokens : {1, 3, 4, 5, 16, 300}) {
+                    const std::vector<GemmPlan> plans =
+                        kernel_plans(problem_of(weight, tokens, compute), isa);
+                    for (const GemmPlan& other : plans) {
+                        if (other.set != plans[0].set) continue;
+                        const bool best = plans[0].kernel->min_tokens <= tokens;
+                        EXPECT_TRUE(best || other.kernel->min_tokens > tokens)
+                            << plans[0].name << " before " << other.name << " at " << tokens;
+                    }
+                }
             }
         }
     }
 }
+
+#ifdef FP6LLM_X86
+TEST(Plan, Avx2TakesIntegersFromFewTokensOn) {
+    const ShapedWeight e3m2 = row_weight(CpuSwizzle::kS16);
+    const ShapedWeight e2m3(make_spec(DataType::kE2M3, ScaleMode::kMx), 64, 128, CpuSwizzle::kS16);
+    const auto arithmetic = [](const ShapedWeight& weight, int64_t tokens, ComputeType compute) {
+        return choose_plan(problem_of(weight, tokens, compute), kAlgoDefault, Isa::kAvx2, 1)
+            .kernel->arithmetic;
+    };
+    EXPECT_EQ(arithmetic(e3m2, 1, ComputeType::kF32FastI16), Arithmetic::kF32);
+    EXPECT_EQ(arithmetic(e3m2, 16, ComputeType::kF32FastI16), Arithmetic::kI16);
+    EXPECT_EQ(arithmetic(e2m3, 16, ComputeType::kF32FastI16), Arithmetic::kI16);
+    EXPECT_EQ(arithmetic(e3m2, 16, ComputeType::kF32FastI8), Arithmetic::kI16);
+    EXPECT_EQ(arithmetic(e2m3, 1, ComputeType::kF32FastI8), Arithmetic::kF32);
+    EXPECT_EQ(arithmetic(e2m3, 4, ComputeType::kF32FastI8), Arithmetic::kI8);
+    EXPECT_EQ(arithmetic(e2m3, 512, ComputeType::kF32FastI8), Arithmetic::kI8);
+}
+#endif
 
 TEST(Plan, GroupsThatCutTilesGoToKernelsThatReadThem) {
     for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
