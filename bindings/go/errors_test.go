@@ -111,7 +111,7 @@ func TestBadOptions(t *testing.T) {
 		"unknown backend":  {WithBackend(9)},
 		"no such CPU":      {WithBackend(CPU), WithDevice(1)},
 		"negative device":  {WithBackend(CPU), WithDevice(-1)},
-		"65 threads":       {WithBackend(CPU), WithThreads(65)},
+		"257 threads":      {WithBackend(CPU), WithThreads(257)},
 		"negative threads": {WithBackend(CPU), WithThreads(-1)},
 		"huge threads":     {WithBackend(CPU), WithThreads(1<<32 + 1)},
 		"huge device":      {WithBackend(CPU), WithDevice(1 << 32)},

@@ -166,6 +166,6 @@ func ExampleSetLogger() {
 	_, err = fp6llm.NewHandle(fp6llm.WithBackend(fp6llm.CPU), fp6llm.WithThreads(1000))
 	fmt.Println(errors.Is(err, fp6llm.ErrInvalidValue))
 	// Output:
-	// ERROR config->numThreads = 1000 is not in 0..64
+	// ERROR config->numThreads = 1000 is not in 0..256
 	// true
 }

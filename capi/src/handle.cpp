@@ -24,23 +24,28 @@ void ErrorText::get(char (&out)[kErrorTextBytes]) const noexcept {
 
 void CallerExecutor::run(int64_t count, TaskRef task) {
     if (count == 0) return;
+    constexpr int kShards = kMaxThreads / 64;
+    struct alignas(64) Shard {  // a cache line each: neighbouring chunks write to different ones
+        std::atomic<uint64_t> started{0};  ///< bit i: chunk i * kShards + the shard's number
+        std::atomic<int64_t> finished{0};
+    };
     struct Chunks {
         TaskRef task;
         int64_t count;
         int64_t chunks;
-        std::atomic<uint64_t> started{0};
-        std::atomic<int64_t> finished{0};
+        Shard shards[kShards]{};
     } state{task, count, count < threads_ ? count : threads_};
 
     const fp6llmTask_t run_chunk = [](void* context, int64_t index) {
         auto& chunks = *static_cast<Chunks*>(context);
         if (index < 0 || index >= chunks.chunks) return;
-        const uint64_t bit = uint64_t{1} << index;
-        if (chunks.started.fetch_or(bit, std::memory_order_relaxed) & bit) return;
+        Shard& shard = chunks.shards[index % kShards];
+        const uint64_t bit = uint64_t{1} << (index / kShards);
+        if (shard.started.fetch_or(bit, std::memory_order_relaxed) & bit) return;
         const IndexRange range = split_range(chunks.count, index, chunks.chunks);
         for (int64_t i = range.begin; i < range.end; ++i)
             chunks.task(i);
-        chunks.finished.fetch_add(1, std::memory_order_release);
+        shard.finished.fetch_add(1, std::memory_order_release);
     };
     try {
         parallel_for_(user_, state.chunks, run_chunk, &state);
@@ -48,7 +53,9 @@ void CallerExecutor::run(int64_t count, TaskRef task) {
         // Even if it was out of memory: outputs may have been written, which ALLOC_FAILED excludes.
         fail(Status::kExecutionFailed, "the caller's parallelFor threw an exception");
     }
-    const int64_t finished = state.finished.load(std::memory_order_acquire);
+    int64_t finished = 0;
+    for (const Shard& shard : state.shards)
+        finished += shard.finished.load(std::memory_order_acquire);
     if (finished != state.chunks) {
         fail(Status::kExecutionFailed, "the caller's parallelFor finished %lld of %lld tasks",
              static_cast<long long>(finished), static_cast<long long>(state.chunks));

@@ -25,8 +25,8 @@ class ErrorText {
     char text_[kErrorTextBytes] = "";
 };
 
-/// Runs loops on the caller's executor. Tasks are dealt into at most 64 chunks, so that one word
-/// can tell whether each was run exactly once; a repeated or unknown index is ignored.
+/// Runs loops on the caller's executor. Tasks are dealt into at most kMaxThreads chunks, with a bit
+/// each that tells whether it was run exactly once; a repeated or unknown index is ignored.
 class CallerExecutor final : public Executor {
   public:
     void set(fp6llmParallelFor_t parallel_for, void* user) noexcept {

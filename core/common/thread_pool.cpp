@@ -1,13 +1,17 @@
 // One caller at a time owns the workers (`busy_`). It publishes a loop by storing a new job word,
-// takes its own part, and joins by waiting for `pending_` to reach zero:
+// takes part 0, takes over every part that no worker has begun by then, and waits for the others:
 //
-//   job word   [ generation : 56 | threads : 8 ]   worker i takes part if i < threads
+//   job word    [ loop : 52 | threads : 12 ]   worker i may take part i if i < threads
+//   part word   [ loop : 61 | state : 3 ]      one per worker: the last loop whose part i is taken
 //
-// A worker that takes part is waited for, so the word cannot move on before that worker has seen
-// it; the others may miss words, which is harmless: a generation never comes again, so a worker
-// cannot take a new word for the one that it saw last, however long it slept. All state is atomics on static storage, so that
-// a forked child, in which the workers are gone and any thread may have owned the pool, just resets
-// it.
+// Who moves a part word to the loop's number runs that part, so a worker that is late, however long
+// it slept, finds its part taken and does nothing. Numbers of loops never come again. So a loop costs
+// at most its serial time and the wake-ups, even if no worker gets a CPU.
+//
+// Nothing is written by many threads: the job word has one writer, each part word lies on a cache
+// line of its own, and sleepers are woken along a tree. All state is atomics on static storage, so
+// that a forked child, in which the workers are gone and any thread may have owned the pool, just
+// resets it.
 #include "core/common/thread_pool.hpp"
 
 #include <linux/futex.h>
@@ -34,26 +38,23 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kCacheLine = 64;
 
-void* futex_address(std::atomic<uint32_t>& word) noexcept {
-    return &word;
-}
-
-/// A futex has 32 bits: the half that every new word changes.
-void* futex_address(std::atomic<uint64_t>& word) noexcept {
-    constexpr int kLowHalf = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0 : 4;
-    return reinterpret_cast<char*>(&word) + kLowHalf;
+/// A futex has 32 bits: of a 64-bit word, the half that holds its lowest bits.
+template <typename Word>
+void* futex_address(std::atomic<Word>& word) noexcept {
+    constexpr bool kSkipHigh = sizeof(Word) == 8 && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
+    return reinterpret_cast<char*>(&word) + (kSkipHigh ? 4 : 0);
 }
 
 template <typename Word>
-void futex_wait(std::atomic<Word>& word, Word expected, uint32_t bits) noexcept {
-    syscall(SYS_futex, futex_address(word), FUTEX_WAIT_BITSET_PRIVATE,
-            static_cast<uint32_t>(expected), nullptr, nullptr, bits);
+void futex_wait(std::atomic<Word>& word, Word expected) noexcept {
+    syscall(SYS_futex, futex_address(word), FUTEX_WAIT_PRIVATE, static_cast<uint32_t>(expected),
+            nullptr, nullptr, 0);
 }
 
+/// Every word has one waiter at most.
 template <typename Word>
-void futex_wake(std::atomic<Word>& word, uint32_t bits) noexcept {
-    syscall(SYS_futex, futex_address(word), FUTEX_WAKE_BITSET_PRIVATE, kMaxThreads, nullptr,
-            nullptr, bits);
+void futex_wake(std::atomic<Word>& word) noexcept {
+    syscall(SYS_futex, futex_address(word), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
 }
 
 void pause_cpu() noexcept {
@@ -108,10 +109,11 @@ class ThreadPool {
         may_spin_.store(threads <= cpus_, std::memory_order_relaxed);
         task_ = &task;
         count_ = count;
-        pending_.store(static_cast<uint32_t>(threads - 1), std::memory_order_relaxed);
-        publish(threads);
+        const uint64_t loop = publish(threads);
+        wake_children(0, threads);
         run_part(0, threads);
-        join_loop();
+        take_over(loop, threads);
+        join(loop, threads);
         busy_.store(false, std::memory_order_release);
         return true;
     }
@@ -126,8 +128,10 @@ class ThreadPool {
             sched_yield();
         }
         publish(kStop);
-        for (int i = 0; i < workers_; ++i)
-            pthread_join(threads_[i], nullptr);
+        for (int i = 1; i <= workers_; ++i)
+            wake(slots_[i]);
+        for (int i = 1; i <= workers_; ++i)
+            pthread_join(slots_[i].thread, nullptr);
         workers_ = 0;
     }
 
@@ -135,28 +139,48 @@ class ThreadPool {
     void skip(uint64_t loops) noexcept {
         while (busy_.exchange(true, std::memory_order_acquire))
             sched_yield();
-        const uint64_t generation = (job_.load(std::memory_order_relaxed) >> 8) + loops;
-        job_.store(generation << 8, std::memory_order_relaxed);
+        job_.store(make_job(loop_of(job_.load(std::memory_order_relaxed)) + loops, 0),
+                   std::memory_order_relaxed);
         busy_.store(false, std::memory_order_release);
     }
 
     /// In a forked child: no worker exists, and whoever owned the pool is gone.
     void reset_after_fork() noexcept {
         workers_ = 0;
-        sleeping_.store(0, std::memory_order_relaxed);
+        for (Slot& slot : slots_)
+            slot.asleep.store(0, std::memory_order_relaxed);
         busy_.store(false, std::memory_order_relaxed);
     }
 
   private:
-    static constexpr int kStop = 0xFF;              // as a thread count: everybody takes part
-    static constexpr uint32_t kJoining = 1u << 31;  // in pending_: the caller sleeps
+    static constexpr int kThreadBits = 12;
+    static constexpr int kStop = (1 << kThreadBits) - 1;  // as a thread count: everybody
+    static_assert(kMaxThreads < kStop, "a job word holds every thread count");
 
-    static int threads_of(uint64_t job) noexcept { return static_cast<int>(job & 0xFF); }
-    static uint64_t worker_bit(int index) noexcept { return uint64_t{1} << index; }
-    /// Futex wake masks have 32 bits; two workers share one, and a spurious wake is harmless.
-    static uint32_t wake_mask(uint64_t workers) noexcept {
-        return static_cast<uint32_t>(workers | (workers >> 32));
+    // States of a part word.
+    static constexpr uint64_t kClaimed = 1, kDone = 2;
+    static constexpr uint64_t kAwaited = 4;  // and the caller sleeps until it is done
+    static constexpr int kStateBits = 3;
+
+    /// Workers that one thread wakes: 8 times about a microsecond, then it works itself.
+    static constexpr int kChildren = 8;
+
+    static uint64_t make_job(uint64_t loop, int threads) noexcept {
+        return loop << kThreadBits | static_cast<uint64_t>(threads);
     }
+    static uint64_t loop_of(uint64_t job) noexcept { return job >> kThreadBits; }
+    static int threads_of(uint64_t job) noexcept { return static_cast<int>(job & kStop); }
+
+    /// Worker i's, i in [1, kMaxThreads); the caller is thread 0.
+    struct alignas(2 * kCacheLine) Slot {  // processors fetch lines in pairs
+        std::atomic<uint64_t> part{0};     ///< written by its worker, read by the caller
+        // Written around a sleep only, read by who wakes in every loop: a line of its own.
+        alignas(kCacheLine) std::atomic<uint32_t> asleep{0};
+        pthread_t thread{};
+        ThreadPool* pool = nullptr;
+        int index = 0;
+        uint64_t job = 0;  ///< the word before the first that the worker may take part in
+    };
 
     /// Starts workers until there are `wanted`; returns how many of those there are. The system may
     /// refuse threads; the loop then runs on fewer.
@@ -170,24 +194,37 @@ class ThreadPool {
         }
         pthread_sigmask(SIG_SETMASK, &blocked, &saved);
         while (workers_ < wanted) {
-            Start& start = starts_[workers_];
-            start = {this, workers_ + 1, job_.load(std::memory_order_relaxed)};
-            if (pthread_create(&threads_[workers_], nullptr, worker_main, &start) != 0) break;
+            Slot& slot = slots_[workers_ + 1];
+            slot.pool = this;
+            slot.index = workers_ + 1;
+            slot.job = job_.load(std::memory_order_relaxed);
+            if (pthread_create(&slot.thread, nullptr, worker_main, &slot) != 0) break;
             ++workers_;
         }
         pthread_sigmask(SIG_SETMASK, &saved, nullptr);
         return workers_;
     }
 
-    void publish(int threads) noexcept {
-        const uint64_t generation = (job_.load(std::memory_order_relaxed) >> 8) + 1;
-        const uint64_t job = (generation << 8) | static_cast<uint64_t>(threads);
+    uint64_t publish(int threads) noexcept {
+        const uint64_t loop = loop_of(job_.load(std::memory_order_relaxed)) + 1;
         // Sequentially consistent with await_job(): either the worker sees the new word before it
-        // sleeps, or we see that it sleeps.
-        job_.store(job, std::memory_order_seq_cst);
-        const uint64_t all = threads < kMaxThreads ? worker_bit(threads) - 1 : ~uint64_t{0};
-        const uint64_t asleep = sleeping_.load(std::memory_order_seq_cst) & all;
-        if (asleep != 0) futex_wake(job_, wake_mask(asleep));
+        // sleeps, or who wakes it sees that it sleeps.
+        job_.store(make_job(loop, threads), std::memory_order_seq_cst);
+        return loop;
+    }
+
+    static void wake(Slot& slot) noexcept {
+        if (slot.asleep.load(std::memory_order_seq_cst) != 0 &&
+            slot.asleep.exchange(0, std::memory_order_seq_cst) != 0) {
+            futex_wake(slot.asleep);
+        }
+    }
+
+    /// Wakes the workers of the loop that thread `index` is to wake.
+    void wake_children(int index, int threads) noexcept {
+        const int first = index * kChildren + 1;
+        for (int i = first; i < std::min(first + kChildren, threads); ++i)
+            wake(slots_[i]);
     }
 
     void run_part(int index, int threads) noexcept {
@@ -196,35 +233,67 @@ class ThreadPool {
             (*task_)(i);
     }
 
-    void join_loop() noexcept {
+    /// Makes part `index` of the loop the calling thread's; false if it was somebody's.
+    bool take_part(int index, uint64_t loop, uint64_t state) noexcept {
+        std::atomic<uint64_t>& part = slots_[index].part;
+        uint64_t last = part.load(std::memory_order_acquire);
+        return last >> kStateBits < loop &&
+               part.compare_exchange_strong(last, loop << kStateBits | state,
+                                            std::memory_order_acq_rel);
+    }
+
+    /// Runs the parts that no worker has begun.
+    void take_over(uint64_t loop, int threads) noexcept {
+        bool all_woken = threads <= 1 + kChildren;
+        for (int i = 1; i < threads; ++i) {
+            if (!take_part(i, loop, kDone)) continue;
+            if (!all_woken) {  // those whose waker is the one that is late
+                for (int j = 1 + kChildren; j < threads; ++j)
+                    wake(slots_[j]);
+                all_woken = true;
+            }
+            run_part(i, threads);
+        }
+    }
+
+    void join(uint64_t loop, int threads) noexcept {
         Backoff backoff(may_spin_.load(std::memory_order_relaxed));
-        uint32_t pending;
-        while ((pending = pending_.load(std::memory_order_acquire)) & ~kJoining) {
-            if (backoff.wait()) continue;
-            if (pending & kJoining) {
-                futex_wait(pending_, pending, ~0u);
-            } else {
-                pending_.fetch_or(kJoining, std::memory_order_relaxed);
+        for (int i = 1; i < threads; ++i) {
+            std::atomic<uint64_t>& part = slots_[i].part;
+            uint64_t seen;
+            while ((seen = part.load(std::memory_order_acquire)) != (loop << kStateBits | kDone)) {
+                if (backoff.wait()) continue;
+                if (seen & kAwaited) {
+                    futex_wait(part, seen);
+                } else {
+                    part.compare_exchange_strong(seen, seen | kAwaited, std::memory_order_relaxed);
+                }
             }
         }
     }
 
     static void* worker_main(void* argument) noexcept {
-        const Start start = *static_cast<const Start*>(argument);
+        const Slot& slot = *static_cast<const Slot*>(argument);
         pthread_setname_np(pthread_self(), "fp6llm");
         AffinityMask::of_process().apply_to_this_thread();
         const FpEnvGuard fp_env;  // else the creating thread's would be inherited
-        start.pool->work(start.index, start.job);
+        slot.pool->work(slot.index, slot.job);
         return nullptr;
     }
 
     void work(int index, uint64_t job) noexcept {
         for (;;) {
             job = await_job(index, job);
-            if (threads_of(job) == kStop) return;
-            run_part(index, threads_of(job));
-            if (pending_.fetch_sub(1, std::memory_order_acq_rel) == (kJoining | 1)) {
-                futex_wake(pending_, ~0u);
+            const int threads = threads_of(job);
+            if (threads == kStop) return;
+            const uint64_t loop = loop_of(job);
+            wake_children(index, threads);
+            if (!take_part(index, loop, kClaimed)) continue;
+            // From here on the caller waits for us: what it published is this loop's.
+            run_part(index, threads);
+            std::atomic<uint64_t>& part = slots_[index].part;
+            if (part.exchange(loop << kStateBits | kDone, std::memory_order_acq_rel) & kAwaited) {
+                futex_wake(part);
             }
         }
     }
@@ -232,35 +301,27 @@ class ThreadPool {
     /// The next job after `seen` that worker `index` takes part in.
     uint64_t await_job(int index, uint64_t seen) noexcept {
         Backoff backoff(may_spin_.load(std::memory_order_relaxed));
+        std::atomic<uint32_t>& asleep = slots_[index].asleep;
         for (;;) {
             const uint64_t job = job_.load(std::memory_order_acquire);
             if (job != seen && index < threads_of(job)) return job;
             seen = job;
             if (backoff.wait()) continue;
-            sleeping_.fetch_or(worker_bit(index), std::memory_order_seq_cst);
-            futex_wait(job_, seen, wake_mask(worker_bit(index)));
-            sleeping_.fetch_and(~worker_bit(index), std::memory_order_relaxed);
+            asleep.store(1, std::memory_order_seq_cst);
+            if (job_.load(std::memory_order_seq_cst) == seen) futex_wait(asleep, 1u);
+            asleep.store(0, std::memory_order_relaxed);
         }
     }
 
-    struct Start {
-        ThreadPool* pool;
-        int index;     ///< 1..63; the caller is thread 0
-        uint64_t job;  ///< the word before the first that the worker may take part in
-    };
-
-    // What workers poll and read lies on one line, what they write on others.
-    alignas(kCacheLine) std::atomic<uint64_t> job_{0};
+    // What workers poll and read lies on one line, which only the caller writes.
+    alignas(2 * kCacheLine) std::atomic<uint64_t> job_{0};
     const TaskRef* task_ = nullptr;
     int64_t count_ = 0;
     std::atomic<bool> may_spin_{false};  ///< each thread of the loop has a CPU; else sleep at once
-    alignas(kCacheLine) std::atomic<uint32_t> pending_{0};
-    alignas(kCacheLine) std::atomic<uint64_t> sleeping_{0};  ///< bit i: worker i is, or will be
-    alignas(kCacheLine) std::atomic<bool> busy_{false};
+    alignas(2 * kCacheLine) std::atomic<bool> busy_{false};
     int workers_ = 0;
     int cpus_ = 1;
-    pthread_t threads_[kMaxThreads]{};
-    Start starts_[kMaxThreads]{};
+    Slot slots_[kMaxThreads]{};  // slots_[0] is nobody's
 };
 
 ThreadPool pool;

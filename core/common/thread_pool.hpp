@@ -1,7 +1,8 @@
 // The library's own thread pool: shared by all handles of the process, made at the first loop that
 // needs it, never at load. The calling thread takes part as thread 0; workers spin for a bounded
 // time (<= 100 us) and then sleep on a futex, because longer spins slow everybody else on the
-// machine.
+// machine. A part that no worker has begun when the caller is through with its own, it runs as well:
+// a loop is never much slower than on the caller alone.
 //
 // - A loop started inside a task, or while another thread's loop holds the workers, runs on its own
 //   caller alone: nested and concurrent use can neither deadlock nor oversubscribe.
@@ -14,7 +15,7 @@
 
 namespace fp6llm {
 
-constexpr int kMaxThreads = 64;
+constexpr int kMaxThreads = 256;
 
 /// min(OMP_NUM_THREADS if set and valid, CPUs in the affinity mask, kMaxThreads); >= 1.
 int default_thread_count() noexcept;

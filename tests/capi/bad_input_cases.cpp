@@ -133,7 +133,7 @@ const std::vector<Row>& all_rows() {
             .with(FP6LLM_POINTER_MODE_DEVICE, "mode = DEVICE", kNotSupported, "mode.*DEVICE")),
     ROW(fp6llmGetPointerMode, w.handle(), w.out<fp6llmPointerMode_t>("mode")),
     ROW(fp6llmGetBackend, w.handle(), w.out<fp6llmBackend_t>("backend")),
-    ROW(fp6llmSetNumThreads, w.handle(), w.in_range("threads", 2, 0, 64)),
+    ROW(fp6llmSetNumThreads, w.handle(), w.in_range("threads", 2, 0, 256)),
     ROW(fp6llmGetNumThreads, w.handle(), w.out<int>("threads")),
     ROW(fp6llmSetParallelFor, w.handle(), any<fp6llmParallelFor_t>(nullptr), any<void*>(nullptr)),
 

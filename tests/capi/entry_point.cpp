@@ -253,7 +253,7 @@ Arg<const fp6llmHandleConfig_t*> World::handle_config() {
         wrong.push_back(
             {"device", FP6LLM_STATUS_INVALID_VALUE, [=](Config& c) { c.device = value; }});
     }
-    for (const int value : {-1, 65, INT32_MIN, INT32_MAX}) {
+    for (const int value : {-1, 257, INT32_MIN, INT32_MAX}) {
         wrong.push_back(
             {"numThreads", FP6LLM_STATUS_INVALID_VALUE, [=](Config& c) { c.numThreads = value; }});
     }

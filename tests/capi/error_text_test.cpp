@@ -11,21 +11,21 @@ namespace {
 
 TEST(ErrorText, IsPerThread) {
     const Handle handle = make_handle();
-    ASSERT_EQ(fp6llmSetNumThreads(handle.get(), 77), FP6LLM_STATUS_INVALID_VALUE);
+    ASSERT_EQ(fp6llmSetNumThreads(handle.get(), 777), FP6LLM_STATUS_INVALID_VALUE);
     std::thread([] {
         EXPECT_EQ(last_error(), "") << "of a thread on which nothing failed";
         EXPECT_EQ(fp6llmGetVersion(nullptr), FP6LLM_STATUS_INVALID_VALUE);
         EXPECT_NE(last_error().find("version"), std::string::npos);
     }).join();
-    EXPECT_NE(last_error().find("77"), std::string::npos) << last_error();
+    EXPECT_NE(last_error().find("777"), std::string::npos) << last_error();
 }
 
 TEST(ErrorText, OfAHandleIsSeenFromAnyThread) {
     const Handle handle = make_handle();
     std::thread([&] {
-        EXPECT_EQ(fp6llmSetNumThreads(handle.get(), 88), FP6LLM_STATUS_INVALID_VALUE);
+        EXPECT_EQ(fp6llmSetNumThreads(handle.get(), 888), FP6LLM_STATUS_INVALID_VALUE);
     }).join();
-    EXPECT_NE(handle_error(handle.get()).find("88"), std::string::npos);
+    EXPECT_NE(handle_error(handle.get()).find("888"), std::string::npos);
 }
 
 TEST(ErrorText, OfAHandleCanBeReadWhileTheHandleWorks) {
@@ -37,7 +37,7 @@ TEST(ErrorText, OfAHandleCanBeReadWhileTheHandleWorks) {
         }
     });
     for (int i = 0; i < 200; ++i)
-        fp6llmSetNumThreads(handle.get(), 65 + i);
+        fp6llmSetNumThreads(handle.get(), 257 + i);
     reader.join();
 }
 

@@ -82,7 +82,7 @@ TEST(Threads, ResultsAreTheSameForAnyNumber) {
     for (const Setting& setting : kSettings) {
         SCOPED_TRACE(setting.name);
         const Results expected = compute(make_handle(1).get(), setting.config);
-        for (const int threads : {2, 3, 4, 5, 6, 7, 8, 64}) {
+        for (const int threads : {2, 3, 4, 5, 6, 7, 8, 64, 200}) {
             EXPECT_TRUE(compute(make_handle(threads).get(), setting.config) == expected) << threads;
         }
     }
@@ -92,7 +92,7 @@ TEST(Threads, ResultsAreTheSameOnTheCallersExecutor) {
     for (const Setting& setting : kSettings) {
         SCOPED_TRACE(setting.name);
         const Results expected = compute(make_handle(1).get(), setting.config);
-        for (const int threads : {1, 4, 64}) {
+        for (const int threads : {1, 4, 64, 200}) {
             const Handle handle = make_handle(threads);
             CallersThreads executor;
             executor.threads = std::min(threads, 3);

@@ -231,9 +231,9 @@ void Session::handle_calls() {
     bool wrong = false;
     switch (choices_.below(6)) {
         case 0: {
-            const int threads = choices_.one_of({1, 2, 3, 0, -1, 65});
+            const int threads = choices_.one_of({1, 2, 3, 0, -1, 257});
             succeeded(fp6llmSetNumThreads(handle(wrong), threads),
-                      wrong || threads < 0 || threads > 64);
+                      wrong || threads < 0 || threads > 256);
             break;
         }
         case 1: {
@@ -277,7 +277,7 @@ void Session::handle_calls() {
             fp6llmHandleConfig_t value = FP6LLM_HANDLE_CONFIG_INIT;
             value.backend = static_cast<int32_t>(choices_.below(4));
             value.device = choices_.one_of({0, 1, -1});
-            value.numThreads = choices_.one_of({0, 2, 64, 65, -1});
+            value.numThreads = choices_.one_of({0, 2, 64, 257, -1});
             fp6llmHandle_t made = nullptr;
             if (succeeded(fp6llmCreateWithConfig(&made, &value), false)) {
                 require(fp6llmDestroy(made) == FP6LLM_STATUS_SUCCESS);

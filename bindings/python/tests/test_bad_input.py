@@ -206,7 +206,7 @@ def test_handles(weight):
     refused(bad, "backend", lambda: fp6llm.Handle("cuda:x"))
     refused(bad, "backend", lambda: fp6llm.Handle(77))
     refused(bad, "device", lambda: fp6llm.Handle("cpu", device=4))
-    refused(bad, "numThreads", lambda: fp6llm.Handle("cpu", threads=65))
+    refused(bad, "numThreads", lambda: fp6llm.Handle("cpu", threads=257))
     refused(bad, "numThreads", lambda: fp6llm.Handle("cpu", threads=-1))
     refused(TypeError, "", lambda: fp6llm.Handle(None))
     refused(TypeError, "", lambda: fp6llm.Handle("cpu", threads="two"))

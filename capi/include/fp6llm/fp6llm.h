@@ -235,7 +235,7 @@ typedef struct fp6llmHandleConfig_t {
     size_t structSize;  /**< sizeof(fp6llmHandleConfig_t) */
     int32_t backend;    /**< ::fp6llmBackend_t */
     int32_t device;     /**< Device ordinal; 0 for the CPU. */
-    int32_t numThreads; /**< 1..64 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed). */
+    int32_t numThreads; /**< 1..256 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed). */
     int32_t reserved;   /**< Must be 0. */
 } fp6llmHandleConfig_t;
 /** Initializer of ::fp6llmHandleConfig_t. AUTO backend, device 0, default threads. */
@@ -508,7 +508,7 @@ FP6LLM_API fp6llmStatus_t fp6llmGetPointerMode(fp6llmHandle_t handle, fp6llmPoin
 FP6LLM_API fp6llmStatus_t fp6llmGetBackend(fp6llmHandle_t handle, fp6llmBackend_t* backend);
 
 /** Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
- *  @param threads  1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
+ *  @param threads  1..256; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
  *  @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
  *  @retval FP6LLM_STATUS_INVALID_VALUE    threads is out of range */
 FP6LLM_API fp6llmStatus_t fp6llmSetNumThreads(fp6llmHandle_t handle, int threads);

@@ -51,10 +51,10 @@ static void test_settings(void) {
     CHECK(mode == FP6LLM_POINTER_MODE_HOST);
 
     CHECK_OK(fp6llmGetNumThreads(handle, &threads));
-    CHECK(threads >= 1 && threads <= 64);
-    CHECK_OK(fp6llmSetNumThreads(handle, 64));
+    CHECK(threads >= 1 && threads <= 256);
+    CHECK_OK(fp6llmSetNumThreads(handle, 256));
     CHECK_OK(fp6llmGetNumThreads(handle, &other));
-    CHECK(other == 64);
+    CHECK(other == 256);
     CHECK_OK(fp6llmSetNumThreads(handle, 0));
     CHECK_OK(fp6llmGetNumThreads(handle, &other));
     CHECK(other == threads);
@@ -71,9 +71,9 @@ static void test_error_text(void) {
     CHECK_TEXT(text, "");
     CHECK(needed == 1);
 
-    CHECK_STATUS(fp6llmSetNumThreads(handle, 65), FP6LLM_STATUS_INVALID_VALUE);
+    CHECK_STATUS(fp6llmSetNumThreads(handle, 257), FP6LLM_STATUS_INVALID_VALUE);
     CHECK_OK(fp6llmGetErrorString(handle, text, sizeof(text), &needed));
-    CHECK(strstr(text, "threads") != NULL && strstr(text, "65") != NULL);
+    CHECK(strstr(text, "threads") != NULL && strstr(text, "257") != NULL);
     CHECK(needed == strlen(text) + 1);
     CHECK_OK(fp6llmGetLastErrorString(thread_text, sizeof(thread_text), &needed));
     CHECK_TEXT(thread_text, text);

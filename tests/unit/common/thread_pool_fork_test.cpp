@@ -130,7 +130,9 @@ TEST_F(ThreadPoolFork, WorkersGetTheProcessMaskNotTheCallersOwn) {
                 if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
             }
             sched_setaffinity(0, sizeof one, &one);
+            Rendezvous rendezvous(2);
             PoolExecutor(2).run(2, [&](int64_t i) {
+                rendezvous.meet();
                 cpu_set_t mine;
                 sched_getaffinity(0, sizeof mine, &mine);
                 if (i == 1) same = CPU_COUNT(&mine) == of_process;
@@ -146,7 +148,9 @@ TEST_F(ThreadPoolFork, WorkersDoNotInheritTheCallersFloatingPointMode) {
     EXPECT_TRUE(passes_in_child([] {
         _mm_setcsr(_mm_getcsr() | 0x8040 | 0x6000);  // FTZ, DAZ, round toward zero
         unsigned in_worker = 0;
+        Rendezvous rendezvous(2);
         PoolExecutor(2).run(2, [&](int64_t i) {
+            rendezvous.meet();
             if (i == 1) in_worker = _mm_getcsr();
         });
         return (in_worker & 0xFFC0) == 0x1F80;

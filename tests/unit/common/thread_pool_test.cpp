@@ -28,8 +28,8 @@ void expect_each_once(int threads, int64_t count) {
 }
 
 TEST(ThreadPool, RunsEachIndexOnce) {
-    for (const int threads : {1, 2, 3, 8, kMaxThreads, kMaxThreads + 1}) {
-        for (const int64_t count : {0, 1, 2, 3, 7, 63, 64, 65, 1000}) {
+    for (const int threads : {1, 2, 3, 8, 64, kMaxThreads, kMaxThreads + 1}) {
+        for (const int64_t count : {0, 1, 2, 3, 7, 63, 64, 65, 255, 256, 1000}) {
             expect_each_once(threads, count);
         }
     }
@@ -50,12 +50,53 @@ TEST(ThreadPool, RunsAsManyThreadsAsAsked) {
 
 TEST(ThreadPool, CallerTakesPartAsThreadZero) {
     std::vector<std::thread::id> ids(4);
-    PoolExecutor(2).run(
-        4, [&](int64_t i) { ids[static_cast<size_t>(i)] = std::this_thread::get_id(); });
+    Rendezvous rendezvous(2);
+    PoolExecutor(2).run(4, [&](int64_t i) {
+        if (i % 2 == 0) rendezvous.meet();  // else the caller might run both parts
+        ids[static_cast<size_t>(i)] = std::this_thread::get_id();
+    });
     EXPECT_EQ(ids[0], std::this_thread::get_id());
     EXPECT_EQ(ids[1], ids[0]);
     EXPECT_NE(ids[2], ids[0]);
     EXPECT_EQ(ids[3], ids[2]);
+}
+
+// Waking a sleeper takes longer than this task.
+TEST(ThreadPool, CallerTakesOverPartsThatNobodyHasBegun) {
+    int taken_over = 0;
+    for (int round = 0; round < 50; ++round) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::vector<std::thread::id> ids(8);
+        PoolExecutor(8).run(
+            8, [&](int64_t i) { ids[static_cast<size_t>(i)] = std::this_thread::get_id(); });
+        for (size_t i = 1; i < ids.size(); ++i) {
+            ASSERT_NE(ids[i], std::thread::id());
+            taken_over += ids[i] == ids[0];
+        }
+    }
+    EXPECT_GT(taken_over, 0);
+}
+
+// Parts change hands at random: sleeping workers, more threads than CPUs, tasks of any length.
+TEST(ThreadPool, StressPartsThatChangeHands) {
+    std::mt19937 random(7);
+    std::vector<int64_t> sums(kMaxThreads);
+    for (int round = 0; round < 2000; ++round) {
+        const auto threads = static_cast<int64_t>(2 + random() % (round % 16 == 0 ? 200 : 8));
+        const unsigned length = random() % 2000;
+        std::fill(sums.begin(), sums.end(), 0);
+        PoolExecutor(static_cast<int>(threads)).run(threads, [&](int64_t i) {
+            volatile int64_t& sum = sums[static_cast<size_t>(i)];
+            for (unsigned n = 0; n <= length * (i % 3); ++n)
+                sum = sum + i + 1;
+        });
+        for (int64_t i = 0; i < threads; ++i) {
+            ASSERT_EQ(sums[static_cast<size_t>(i)], (i + 1) * (1 + int64_t{length} * (i % 3)));
+        }
+        if (round % 8 == 0) {
+            std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+        }
+    }
 }
 
 TEST(ThreadPool, NestedLoopRunsOnItsCaller) {
@@ -136,7 +177,9 @@ TEST(ThreadPool, StressBackToBack) {
 
 TEST(ThreadPool, CallerSleepsForALongTask) {
     timespec before, after;
+    Rendezvous rendezvous(2);
     PoolExecutor(2).run(2, [&](int64_t i) {
+        rendezvous.meet();
         if (i == 1) std::this_thread::sleep_for(std::chrono::milliseconds(200));
         if (i == 0) clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
     });
@@ -168,7 +211,9 @@ TEST(ThreadPool, WorkersWakeAfterAnyNumberOfLoops) {
 
 TEST(ThreadPool, WorkersLeaveTheHostsSignalsAlone) {
     std::atomic<int> blocked{0}, crashes_blocked{0};
+    Rendezvous rendezvous(2);
     PoolExecutor(2).run(2, [&](int64_t i) {
+        rendezvous.meet();
         sigset_t mask;
         pthread_sigmask(SIG_SETMASK, nullptr, &mask);
         if (i == 0) return;

@@ -615,7 +615,7 @@ func GetBackend(handle Handle, backend *Backend) error {
 }
 
 // SetNumThreads: Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
-// @param threads  1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
+// @param threads  1..256; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
 // @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
 // @retval FP6LLM_STATUS_INVALID_VALUE    threads is out of range
 func SetNumThreads(handle Handle, threads int32) error {

@@ -222,7 +222,7 @@ type HandleConfig struct {
 	Backend int32
 	// Device ordinal; 0 for the CPU.
 	Device int32
-	// 1..64 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed).
+	// 1..256 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed).
 	NumThreads int32
 	// Must be 0.
 	Reserved int32

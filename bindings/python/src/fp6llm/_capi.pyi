@@ -345,7 +345,7 @@ def fp6llmGetBackend(handle: fp6llmHandle_t | None) -> int:
 
 def fp6llmSetNumThreads(handle: fp6llmHandle_t | None, threads: int) -> None:
     """Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
-    @param threads  1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
+    @param threads  1..256; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     @retval FP6LLM_STATUS_INVALID_VALUE    threads is out of range
     """

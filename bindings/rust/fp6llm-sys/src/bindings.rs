@@ -227,7 +227,7 @@ pub struct fp6llmHandleConfig_t {
     pub backend: i32,
     /// Device ordinal; 0 for the CPU.
     pub device: i32,
-    /// 1..64 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed).
+    /// 1..256 CPU threads; 0 = min(OMP_NUM_THREADS if set, CPUs allowed).
     pub numThreads: i32,
     /// Must be 0.
     pub reserved: i32,
@@ -696,7 +696,7 @@ unsafe extern "C" {
     ) -> fp6llmStatus_t;
     /// Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
     ///
-    /// * `threads`: 1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
+    /// * `threads`: 1..256; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
     /// * [`FP6LLM_STATUS_NOT_INITIALIZED`]: handle is NULL
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: threads is out of range
     pub fn fp6llmSetNumThreads(handle: fp6llmHandle_t, threads: c_int) -> fp6llmStatus_t;

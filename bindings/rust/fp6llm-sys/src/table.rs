@@ -1107,7 +1107,7 @@ pub unsafe fn fp6llmGetBackend(
 
 /// Threads the CPU work of this handle uses, the caller's included. Results do not depend on it.
 ///
-/// * `threads`: 1..64; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
+/// * `threads`: 1..256; 0 = min(OMP_NUM_THREADS if set, CPUs in the affinity mask)
 /// * [`FP6LLM_STATUS_NOT_INITIALIZED`]: handle is NULL
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: threads is out of range
 ///

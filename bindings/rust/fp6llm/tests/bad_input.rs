@@ -245,7 +245,7 @@ fn configs_out_of_range() {
     refused(base.sizes(usize::MAX, 1), InvalidValue, "too large");
     refused(base.sizes(1 << 62, 1 << 62), InvalidValue, "");
     refused(
-        Handle::builder().threads(65).backend(Backend::Cpu).build(),
+        Handle::builder().threads(257).backend(Backend::Cpu).build(),
         InvalidValue,
         "numThreads",
     );
@@ -259,7 +259,7 @@ fn configs_out_of_range() {
         InvalidValue,
         "device",
     );
-    refused(cpu().set_num_threads(65), InvalidValue, "threads");
+    refused(cpu().set_num_threads(257), InvalidValue, "threads");
     refused(device_info(Backend::Cpu, 1), InvalidValue, "ordinal");
     refused(device_info(Backend::Auto, 0), InvalidValue, "backend");
     refused(
