@@ -16,6 +16,7 @@
 
 #include "core/common/error.hpp"
 #include "core/common/math.hpp"
+#include "core/common/work_split.hpp"
 #include "core/gemm/workspace.hpp"
 
 namespace fp6llm {
@@ -27,8 +28,10 @@ constexpr int64_t kPackedBlockBytes = int64_t{4} << 20;
 constexpr int64_t kMinBlockTokens = 64;
 /// Blocks are cut at multiples of this where the kernel names no tile: of every tile in use.
 constexpr int64_t kDefaultTile = 16;
-/// Weight bytes times tokens that are worth a thread: about 10 us, a few times a wake-up.
-constexpr int64_t kWorkPerThread = 150 * 1000;
+/// Units of a block for each thread that leave threads less than 5 % apart; blocks grow to have them.
+constexpr int64_t kUnitsPerThread = 32;
+/// Up to here.
+constexpr int64_t kGrownBlockBytes = 2 * kPackedBlockBytes;
 
 constexpr int kMaxCandidates = 32;
 
@@ -183,10 +186,18 @@ bool is_offered(ComputeType compute) noexcept {
 }
 
 GemmPlan reference_plan() {
-    return {kAlgoReference, "reference_f64", nullptr, nullptr, /*token_block=*/1, /*threads=*/1, 0};
+    return {kAlgoReference,    "reference_f64",
+            nullptr,           nullptr,
+            /*token_block=*/1, /*call_tokens=*/1,
+            /*threads=*/1,     0};
 }
 
-int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+int64_t kernel_calls(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+    return ceil_div(problem.weight->cpu().panels, kernel.panels_per_call);
+}
+
+/// Tokens that the kernel multiplies at a time.
+int64_t call_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : kDefaultTile;
     const int64_t tokens = problem.tokens, sample = round_up(kMinBlockTokens, tile);
     const int64_t bytes = static_cast<int64_t>(kernel.packed_bytes(problem.k(), sample));
@@ -198,13 +209,24 @@ int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     return most < tile ? most : std::min(round_up(even, tile), most / tile * tile);
 }
 
-int thread_count(const GemmProblem& problem, int64_t parts, int most) {
+/// Tokens that are packed at a time: what the kernel takes, or so many times that as many threads
+/// need to have their share. Either way blocks are cut where tiles are, so threads change no bit.
+int64_t block_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem, int64_t call,
+                     int threads) {
+    const int64_t tile = kernel.token_tile, tokens = problem.tokens;
+    if (threads == 1 || tile == 0 || call % tile != 0 || call >= tokens) return call;
+    const int64_t calls = std::max<int64_t>(kernel_calls(kernel, problem), 1);
+    const int64_t wanted = ceil_div(kUnitsPerThread * threads, calls * (call / tile));
+    const int64_t bytes = static_cast<int64_t>(kernel.packed_bytes(problem.k(), call));
+    const int64_t most = call * std::clamp<int64_t>(kGrownBlockBytes / std::max<int64_t>(bytes, 1),
+                                                    1, std::max<int64_t>(wanted, 1));
+    if (most >= tokens) return tokens;
+    return std::min(most, round_up(ceil_div(tokens, ceil_div(tokens, most)), tile));
+}
+
+int thread_count(const GemmProblem& problem, int most) {
     const CpuWeightView& weight = problem.weight->cpu();
-    const double work = static_cast<double>(weight.panels) * static_cast<double>(weight.k_tiles) *
-                        kTileBytes * static_cast<double>(problem.tokens);
-    const double useful = std::min(work / kWorkPerThread, static_cast<double>(std::max(most, 1)));
-    return static_cast<int>(
-        std::clamp<int64_t>(static_cast<int64_t>(useful), 1, std::max<int64_t>(parts, 1)));
+    return useful_threads(weight.panels * weight.k_tiles * kTileBytes, problem.tokens, most);
 }
 
 }  // namespace
@@ -217,14 +239,12 @@ bool kernel_can_run(const CpuGemmKernel& kernel, const GemmProblem& problem) {
 
 WorkspaceLayout workspace_layout(const GemmPlan& plan, const GemmProblem& problem) {
     const CpuGemmKernel& kernel = *plan.kernel;
-    const int64_t k = problem.k(), block = plan.token_block;
-    auto aligned = [](size_t bytes) { return (bytes + 63) / 64 * 64; };
+    const int64_t k = problem.k(), block = plan.token_block, call = plan.call_tokens;
     WorkspaceLayout layout;
-    layout.factors = aligned(kernel.packed_bytes(k, block));
-    layout.threads = layout.factors + aligned(static_cast<size_t>(block) * sizeof(float));
-    layout.scratch =
-        static_cast<size_t>(block * kTileRows * kernel.panels_per_call) * sizeof(float);
-    layout.thread_bytes = layout.scratch + aligned(kernel.scratch_bytes(k, block));
+    layout.factors = (kernel.packed_bytes(k, block) + 63) / 64 * 64;
+    layout.threads = next_thread_part(layout.factors + static_cast<size_t>(block) * sizeof(float));
+    layout.scratch = static_cast<size_t>(call * kTileRows * kernel.panels_per_call) * sizeof(float);
+    layout.thread_bytes = next_thread_part(layout.scratch + kernel.scratch_bytes(k, call));
     layout.total = layout.threads + layout.thread_bytes * static_cast<size_t>(plan.threads);
     return layout;
 }
@@ -238,15 +258,19 @@ GemmPlan make_plan(const GemmProblem& problem, const CpuKernelSet& set, const Cp
     if (kernel == nullptr) {
         plan.algo = kAlgoTransposed;
         plan.name = "transposed_f32";
-        plan.token_block = std::min(problem.tokens, kTransposedTokens);
-        plan.threads = thread_count(problem, weight.k_tiles, threads);
+        plan.token_block = plan.call_tokens = std::min(problem.tokens, kTransposedTokens);
+        plan.threads =
+            split_work(weight.k_tiles, 1, /*tile=*/0, thread_count(problem, threads)).threads;
         plan.workspace_bytes = transposed_workspace(plan, problem).total;
     } else {
         plan.algo = kernel->algo;
         plan.name = kernel->name;
-        plan.token_block = block_tokens(*kernel, problem);
+        const int most = thread_count(problem, threads);
+        plan.call_tokens = call_tokens(*kernel, problem);
+        plan.token_block = block_tokens(*kernel, problem, plan.call_tokens, most);
         plan.threads =
-            thread_count(problem, ceil_div(weight.panels, kernel->panels_per_call), threads);
+            split_work(kernel_calls(*kernel, problem), plan.token_block, kernel->token_tile, most)
+                .threads;
         plan.workspace_bytes = workspace_layout(plan, problem).total;
     }
     return plan;

@@ -18,8 +18,9 @@ struct GemmPlan {
     const char* name;             ///< kernel name
     const CpuKernelSet* set;      ///< nullptr for the reference
     const CpuGemmKernel* kernel;  ///< nullptr for the reference and the transposed product
-    int64_t token_block;          ///< tokens packed and multiplied at a time
-    int threads;                  ///< split of the panels; 1 when the work is too small to share
+    int64_t token_block;          ///< tokens packed at a time
+    int64_t call_tokens;          ///< of those, the most that the kernel multiplies at a time
+    int threads;                  ///< that share a block; 1 when the work is too small to share
     size_t workspace_bytes;       ///< packed activations, factors, per-thread scratch
 };
 

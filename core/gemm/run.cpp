@@ -1,8 +1,9 @@
-// Running a plan: per token block, pack the activations, then multiply panel by panel and store.
-// Panels are split statically in steps of panels_per_call, so which panels share a kernel call, and
-// with it every bit of the result, is the same for any thread count.
+// Running a plan: per token block, pack the activations, then multiply panel by panel and store. Work
+// is split statically (work_split.hpp): which panels share a kernel call and which tokens a tile, and
+// with that every bit of the result, is the same for any thread count.
 #include "core/common/fp_env.hpp"
 #include "core/common/math.hpp"
+#include "core/common/work_split.hpp"
 #include "core/gemm/workspace.hpp"
 
 namespace fp6llm {
@@ -15,21 +16,16 @@ constexpr int64_t kSerialPackElements = 16 * 1024;
 void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64_t count,
                 uint8_t* packed, float* factors, Executor& executor) {
     const CpuGemmKernel& kernel = *plan.kernel;
-    const int64_t tile = kernel.token_tile;
-    if (plan.threads == 1 || tile == 0 || count <= tile || count * x.k <= kSerialPackElements) {
+    const int threads = count * x.k <= kSerialPackElements ? 1 : plan.threads;
+    const WorkSplit split = split_work(/*calls=*/1, count, kernel.token_tile, threads);
+    run_threads(executor, split.threads, [&](int64_t part) {
         const FpEnvGuard fp_env;
-        kernel.pack_tokens(x, first, count, packed, factors);
-        return;
-    }
-    const int64_t tiles = ceil_div(count, tile);
-    const int64_t tasks = tiles < plan.threads ? tiles : plan.threads;
-    executor.run(tasks, [&](int64_t part) {
-        const FpEnvGuard fp_env;
-        const IndexRange range = split_range(tiles, part, tasks);
-        const int64_t begin = range.begin * tile;
-        const int64_t end = range.end * tile < count ? range.end * tile : count;
-        kernel.pack_tokens(x, first + begin, end - begin, packed + kernel.packed_bytes(x.k, begin),
-                           factors + begin);
+        for_each_piece(split, split.of(part), count, plan.call_tokens,
+                       [&](int64_t, int64_t begin, int64_t end) {
+                           kernel.pack_tokens(x, first + begin, end - begin,
+                                              packed + kernel.packed_bytes(x.k, begin),
+                                              factors + begin);
+                       });
     });
 }
 
@@ -58,28 +54,31 @@ void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSourc
     const CpuWeightView& weight = problem.weight->cpu();
     const WorkspaceLayout layout = workspace_layout(plan, problem);
     float* factors = reinterpret_cast<float*>(workspace + layout.factors);
-    const int64_t step = kernel.panels_per_call, calls = ceil_div(weight.panels, step);
+    const int64_t step = kernel.panels_per_call;
     int64_t first = 0, count = 0;
+    WorkSplit split{};
     auto multiply_part = [&](int64_t part) {
         const FpEnvGuard fp_env;
         uint8_t* own = workspace + layout.threads + static_cast<size_t>(part) * layout.thread_bytes;
         float* sums = reinterpret_cast<float*>(own);
-        const IndexRange range = split_range(calls, part, plan.threads);
-        for (int64_t call = range.begin; call < range.end; ++call) {
+        const auto multiply_piece = [&](int64_t call, int64_t begin, int64_t end) {
             const int64_t panel = call * step;
             const int64_t panels = weight.panels - panel < step ? weight.panels - panel : step;
-            kernel.multiply(weight, panel, static_cast<int>(panels), workspace, factors, count,
-                            sums, own + layout.scratch);
+            kernel.multiply(weight, panel, static_cast<int>(panels),
+                            workspace + kernel.packed_bytes(problem.k(), begin), factors + begin,
+                            end - begin, sums, own + layout.scratch);
             const int64_t row = panel * kTileRows, ld = panels * kTileRows;
             const int64_t rows = weight.rows - row < ld ? weight.rows - row : ld;
-            plan.set->store(y, sums, ld, row, rows, first, count);
-        }
+            plan.set->store(y, sums, ld, row, rows, first + begin, end - begin);
+        };
+        for_each_piece(split, split.of(part), count, plan.call_tokens, multiply_piece);
     };
     for (first = 0; first < problem.tokens; first += plan.token_block) {
         count =
             problem.tokens - first < plan.token_block ? problem.tokens - first : plan.token_block;
         pack_block(plan, x, first, count, workspace, factors, executor);
-        run_threads(executor, plan.threads, multiply_part);
+        split = split_work(ceil_div(weight.panels, step), count, kernel.token_tile, plan.threads);
+        run_threads(executor, split.threads, multiply_part);
     }
 }
 

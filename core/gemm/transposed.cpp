@@ -61,8 +61,8 @@ void accumulate(const ThreadScratch& scratch, int64_t panels, int64_t c, const f
 WorkspaceLayout transposed_workspace(const GemmPlan& plan, const GemmProblem& problem) {
     WorkspaceLayout layout{};
     const int64_t rows = round_up(problem.k(), kTileRows);
-    layout.threads = static_cast<size_t>(round_up(plan.token_block * rows * 4, 64));
-    layout.thread_bytes = sizeof(ThreadScratch);
+    layout.threads = next_thread_part(static_cast<size_t>(plan.token_block * rows) * sizeof(float));
+    layout.thread_bytes = next_thread_part(sizeof(ThreadScratch));
     layout.total = layout.threads + layout.thread_bytes * static_cast<size_t>(plan.threads);
     return layout;
 }

@@ -1,4 +1,5 @@
 // Where things lie in a multiplication's workspace; each part starts at a multiple of 64 bytes.
+// Before each thread's part lies a cache line that nobody writes: processors fetch lines in pairs.
 //
 //   packed activations of a token block | token factors | per thread: sums, scratch
 #pragma once
@@ -15,6 +16,11 @@ struct WorkspaceLayout {
     size_t thread_bytes;
     size_t total;
 };
+
+/// Where a thread's part may begin after `bytes` of something else.
+constexpr size_t next_thread_part(size_t bytes) noexcept {
+    return (bytes + 63) / 64 * 64 + 64;
+}
 
 /// Layout for plan.kernel, plan.token_block and plan.threads, or for the transposed product.
 WorkspaceLayout workspace_layout(const GemmPlan& plan, const GemmProblem& problem);

@@ -6,6 +6,7 @@
 #include "core/common/float16.hpp"
 #include "core/common/fp_env.hpp"
 #include "core/common/math.hpp"
+#include "core/common/work_split.hpp"
 #include "core/formats/plain_codes.hpp"
 #include "core/prepack/blob.hpp"
 #include "core/quantize/row_quantizer.hpp"
@@ -16,21 +17,42 @@ namespace {
 /// Columns handled at a time where codes pass through a buffer on the stack.
 constexpr int64_t kChunkCols = 1024;
 
-/// Splits panels over the executor; task(slot, panel) with slot < the number of parts.
-int64_t panel_parts(int64_t panels, const Executor& executor) noexcept {
-    return panels < executor.concurrency() ? panels : executor.concurrency();
+/// Panels that kernels for few tokens read side by side (CpuGemmKernel::panels_per_call).
+constexpr int64_t panel_step(CpuSwizzle swizzle) noexcept {
+    return swizzle == CpuSwizzle::kP16 ? 2 : 1;
 }
 
-template <typename Task>
-void for_each_panel(int64_t panels, Executor& executor, Task&& task) {
-    const int64_t parts = panel_parts(panels, executor);
-    executor.run(parts, [&](int64_t slot) {
-        const FpEnvGuard fp_env;
-        const IndexRange range = split_range(panels, slot, parts);
-        for (int64_t panel = range.begin; panel < range.end; ++panel)
-            task(slot, panel);
-    });
-}
+/// Deals panels out as a multiplication of one token does, so that each part of the blob is first
+/// touched by the thread that will read it.
+class PanelLoop {
+  public:
+    PanelLoop(CpuSwizzle swizzle, const BlobGeometry& geometry, Executor& executor) noexcept
+        : panels_(geometry.panels),
+          step_(panel_step(swizzle)),
+          split_(
+              split_packing(panels_, step_, geometry.k_tiles * kTileBytes, executor.concurrency())),
+          executor_(executor) {}
+
+    int parts() const noexcept { return split_.threads; }
+
+    /// task(slot, panel) for every panel, slot < parts().
+    template <typename Task>
+    void run(Task&& task) const {
+        executor_.run(parts(), [&](int64_t slot) {
+            const FpEnvGuard fp_env;
+            const IndexRange steps = split_.of(slot);
+            const int64_t stop = steps.end * step_, end = stop < panels_ ? stop : panels_;
+            for (int64_t panel = steps.begin * step_; panel < end; ++panel)
+                task(slot, panel);
+        });
+    }
+
+  private:
+    int64_t panels_;
+    int64_t step_;
+    WorkSplit split_;
+    Executor& executor_;
+};
 
 /// Where the scales of one row go: element g of row r lies at [panel][g][r], 16 rows side by side.
 class ScaleStore {
@@ -151,7 +173,7 @@ void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const 
         geometry.groups * static_cast<int64_t>(spec.scale_element_bytes());
     const ScaleStore store(spec, geometry, blob);
 
-    for_each_panel(geometry.panels, executor, [&](int64_t, int64_t panel) {
+    PanelLoop(swizzle, geometry, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = rows - row0 < kTileRows ? rows - row0 : kTileRows;
         uint8_t* tiles = blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes;
@@ -203,16 +225,16 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     const int64_t stride = round_up(w.cols > 0 ? w.cols : 1, 64);  // scratch is never NULL
     const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
     const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
-    const AlignedBuffer scratch(static_cast<size_t>(
-        checked_mul(slot_bytes, panel_parts(geometry.panels, executor), "cols")));
+    const CpuSwizzle swizzle = active_swizzle();
+    const PanelLoop loop(swizzle, geometry, executor);
+    const AlignedBuffer scratch(static_cast<size_t>(checked_mul(slot_bytes, loop.parts(), "cols")));
 
     const RowQuantizer quantizer(spec, w, executor);
     weight->spec_ = stored_spec(quantizer.spec());
     const TileCoding coding = tile_coding(quantizer.format());
-    const CpuSwizzle swizzle = active_swizzle();
     const ScaleStore store(weight->spec_, geometry, blob);
 
-    for_each_panel(geometry.panels, executor, [&](int64_t slot, int64_t panel) {
+    loop.run([&](int64_t slot, int64_t panel) {
         uint8_t* scales = scratch.data() + slot * slot_bytes;
         uint8_t* codes = scales + scale_bytes;
         for (int64_t r = 0; r < kTileRows; ++r) {
@@ -264,7 +286,8 @@ void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) cons
     const auto scale_bytes = static_cast<int64_t>(spec_.scale_element_bytes());
     auto* scale_out = static_cast<uint8_t*>(scales);
 
-    for_each_panel(view_.panels, executor, [&](int64_t, int64_t panel) {
+    const BlobGeometry geometry = blob_geometry(spec_, view_.rows, view_.cols);
+    PanelLoop(view_.swizzle, geometry, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = view_.rows - row0 < kTileRows ? view_.rows - row0 : kTileRows;
         uint8_t buffer[kTileRows][kChunkCols];

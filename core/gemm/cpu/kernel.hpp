@@ -78,8 +78,9 @@ struct CpuGemmKernel {
     void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                      const float* factor, int64_t tokens, float* sums, void* scratch);
     /// Non-zero: packed blocks are made of packed tiles of so many tokens, the one that starts at
-    /// token t (a multiple of it) lying at packed_bytes(k, t). Then the plan cuts blocks at its
-    /// multiples, and parts of a block are packed in parallel. 0: no such structure.
+    /// token t (a multiple of it) lying at packed_bytes(k, t), and a token's sums depend on nothing
+    /// outside its tile. Then the plan cuts blocks at its multiples, and parts of a block are packed
+    /// and multiplied in parallel, each of at most max_tokens. 0: no such structure.
     int token_tile = 0;
     /// Fewest tokens from which it wins over more exact kernels of its set.
     int64_t min_tokens = 1;

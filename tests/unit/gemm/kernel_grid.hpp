@@ -341,7 +341,7 @@ class KernelGrid {
                 if (!can_run(under_test, weight, x, options)) continue;
                 SCOPED_TRACE(under_test.name() + ", " + weight.describe());
                 const std::vector<uint8_t> once = run_kernel(under_test, weight, x, options);
-                for (int threads : {2, 3, 7}) {
+                for (int threads : {2, 3, 7, 19, 50}) {
                     options.threads = threads;
                     ASSERT_EQ(run_kernel(under_test, weight, x, options), once) << threads;
                 }

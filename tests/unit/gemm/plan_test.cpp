@@ -396,12 +396,42 @@ TEST(Plan, ThreadsFollowTheWork) {
     EXPECT_EQ(threads(small, 100, 8), 8);
     EXPECT_EQ(threads(large, 1, 8), 8);
     EXPECT_EQ(threads(large, 1, 1), 1);
-    EXPECT_EQ(threads(large, 1, 64), 15);
+    EXPECT_EQ(threads(large, 1, 64), 14);  // worth 15, of which one would make nothing shorter
     EXPECT_EQ(threads(large, 1000, 64), 64);
-    // Never more than panels.
-    const ShapedWeight flat = row_weight(CpuSwizzle::kS16, 33, 4096);
-    EXPECT_EQ(threads(flat, 1000, 64), 3);
+    // Never more than there are panels while tokens fill one tile; then tiles are shared, too.
+    const ShapedWeight flat = row_weight(CpuSwizzle::kS16, 33, 20000);
+    EXPECT_EQ(threads(flat, 4, 64), 3);
+    EXPECT_GT(threads(flat, 1000, 64), 30);
     EXPECT_EQ(choose_plan(problem_of(large, 0), kAlgoDefault, Isa::kAvx2, 8).threads, 1);
+}
+
+// Blocks grow for threads, and neither beyond the cache nor so that a kernel gets more than it takes.
+TEST(Plan, BlocksGrowWithTheThreadsThatShareThem) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        for (int64_t cols : {64, 576, 4096, 20000}) {
+            const ShapedWeight weight = row_weight(swizzle, 576, cols);
+            for (Isa isa : kAllIsas) {
+                for (int64_t tokens : {1, 37, 100, 777, 8192}) {
+                    const GemmProblem problem = problem_of(weight, tokens);
+                    const GemmPlan alone = choose_plan(problem, kAlgoDefault, isa, 1);
+                    const GemmPlan shared = choose_plan(problem, kAlgoDefault, isa, 128);
+                    const CpuGemmKernel& kernel = *shared.kernel;
+                    SCOPED_TRACE(std::string(kernel.name) + " " + std::to_string(tokens));
+                    EXPECT_EQ(alone.token_block, alone.call_tokens);
+                    EXPECT_EQ(shared.call_tokens, alone.call_tokens);
+                    EXPECT_GE(shared.token_block, alone.token_block);
+                    EXPECT_LE(shared.token_block, tokens);
+                    EXPECT_TRUE(shared.token_block == alone.token_block ||
+                                kernel.packed_bytes(cols, shared.token_block) <= 8u << 20);
+                    EXPECT_TRUE(shared.token_block == tokens || kernel.token_tile == 0 ||
+                                shared.token_block % kernel.token_tile == 0);
+                }
+            }
+        }
+    }
+    const ShapedWeight small = row_weight(CpuSwizzle::kS16, 576, 576);
+    EXPECT_GT(choose_plan(problem_of(small, 8192), kAlgoDefault, Isa::kAvx2, 128).token_block,
+              choose_plan(problem_of(small, 8192), kAlgoDefault, Isa::kAvx2, 2).token_block);
 }
 
 TEST(Plan, ChoosingAllocatesNothing) {
