@@ -15,6 +15,17 @@ die() {
 # The usage text of a script: its leading comment.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
+# Packages too large for .venv, in an environment of their own, whose interpreter is then $python:
+# environment NAME REQUIREMENTS [PIP OPTION...]
+environment() {
+    local name=$1 requirements=$2
+    shift 2
+    python=$PWD/build/$name-venv/bin/python
+    [[ -x $python ]] || "$venv/bin/python" -m venv "build/$name-venv"
+    say "pip install -r $requirements"
+    "$python" -m pip install --quiet --disable-pip-version-check "$@" -r "$requirements"
+}
+
 # configure_and_build PRESET [TARGET...]
 configure_and_build() {
     local preset=$1
