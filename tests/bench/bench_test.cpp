@@ -5,7 +5,9 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "tests/bench/ceilings.hpp"
 #include "tests/bench/measure.hpp"
+#include "tests/bench/peer.hpp"
 #include "tests/bench/weights.hpp"
 
 namespace fp6llm::bench {
@@ -32,7 +34,7 @@ TEST(Options, DefaultsAreANamedSubset) {
     EXPECT_EQ(options.tokens, (std::vector<int64_t>{1, 4, 16, 64, 512}));
     EXPECT_EQ(options.threads, (std::vector<int>{1, 0}));
     EXPECT_EQ(options.formats.size(), 4u);
-    EXPECT_EQ(options.computes.size(), 2u);
+    EXPECT_EQ(options.computes.size(), 4u);
     EXPECT_TRUE(options.gemm && options.quantize);
 }
 
@@ -60,12 +62,32 @@ TEST(Options, SlicesSplitOutputsAndInputs) {
               "288x576 576x288 768x576 1536x288 288x1536 576x768 ");
 }
 
+TEST(Options, PartsAndPeers) {
+    const Options token = parse({"--only", "token,gemm", "--peers", "a/b,c", "--seconds", "3"});
+    EXPECT_TRUE(token.token && token.gemm);
+    EXPECT_FALSE(token.quantize || token.checks);
+    EXPECT_EQ(token.peers, (std::vector<std::string>{"a/b", "c"}));
+    EXPECT_EQ(token.seconds_per_case, 3);
+    EXPECT_TRUE(parse({"--only", "checks"}).checks);
+    EXPECT_TRUE(parse({}).peers.empty());
+}
+
 TEST(Options, RefusesWhatMakesNoSense) {
-    const std::vector<std::vector<std::string>> kWrong = {
-        {"--shapes", "llama9"},       {"--shapes", "64"},    {"--shapes", "0x64"},
-        {"--shapes", "64x100/8"},     {"--shapes", "64x/2"}, {"--m", "0"},
-        {"--formats", "e9m9-row"},    {"--threads", "some"}, {"--json"},
-        {"--formats", "e2m3-column"}, {"--fast", "yes"}};
+    const std::vector<std::vector<std::string>> kWrong = {{"--shapes", "llama9"},
+                                                          {"--shapes", "64"},
+                                                          {"--shapes", "0x64"},
+                                                          {"--shapes", "64x100/8"},
+                                                          {"--shapes", "64x/2"},
+                                                          {"--m", "0"},
+                                                          {"--formats", "e9m9-row"},
+                                                          {"--threads", "some"},
+                                                          {"--json"},
+                                                          {"--formats", "e2m3-column"},
+                                                          {"--fast", "yes"},
+                                                          {"--only", "gemm,all"},
+                                                          {"--peers"},
+                                                          {"--peers", ","},
+                                                          {"--seconds", "0"}};
     for (const std::vector<std::string>& arguments : kWrong) {
         EXPECT_THROW(parse(arguments), std::runtime_error) << arguments.back();
     }
@@ -85,7 +107,7 @@ TEST(ProductError, SeesAWrongOutputAndAnUntouchedOne) {
         }
     }
     const CheckedRows rows = check_rows(shape, w);
-    const auto error = [&] { return product_error(rows, 64, x, y.data(), kTokens, 100); };
+    const auto error = [&] { return product_error(rows, 64, x.data(), y.data(), kTokens, 100); };
     EXPECT_LT(error(), 1e-6);
     for (const int64_t at : {int64_t{0}, kTokens * 100 - 1}) {  // first and last are checked
         const float right = y[at];
@@ -95,6 +117,106 @@ TEST(ProductError, SeesAWrongOutputAndAnUntouchedOne) {
     }
     y[kTokens * 100 / 2 + 1] = NAN;  // any that nobody wrote
     EXPECT_EQ(error(), HUGE_VAL);
+}
+
+// A peer whose product of each output is `factor` times the right one.
+class StubMatrix final : public PeerMatrix {
+  public:
+    StubMatrix(const Shape& shape, const float* w, float factor)
+        : shape_(shape), w_(w), factor_(factor) {}
+    std::function<void(int64_t)> product(float* x, float* y, int64_t tokens, int) override {
+        if (tokens > 4) throw std::runtime_error("no more than 4 tokens");
+        return [this, x, y, tokens](int64_t) {
+            for (int64_t t = 0; t < tokens; ++t) {
+                for (int64_t r = 0; r < shape_.rows; ++r) {
+                    double sum = 0;
+                    for (int64_t c = 0; c < shape_.cols; ++c)
+                        sum +=
+                            static_cast<double>(w_[r * shape_.cols + c]) * x[t * shape_.cols + c];
+                    y[t * shape_.rows + r] = static_cast<float>(sum) * factor_;
+                }
+            }
+        };
+    }
+    double bytes() const override { return 1; }
+
+  private:
+    Shape shape_;
+    const float* w_;
+    float factor_;
+};
+
+PeerMethod stub(const std::string& name, float factor) {
+    return {name, 0.1, [factor](const Shape& shape, const float* w, size_t) {
+                return std::make_unique<StubMatrix>(shape, w, factor);
+            }};
+}
+
+TEST(Peers, OnlyRightProductsAreTimed) {
+    const Shape shape{70, 32};
+    const std::vector<float> w = random_values(70 * 32, 0.5f, 1);
+    const AlignedFloats x(random_values(8 * 32, 1, 2)), y(8 * 70);
+    std::vector<std::string> said;
+    const auto say = [&](const std::string& remark) { said.push_back(remark); };
+    const PeerMethod broken{"broken", 0.1,
+                            [](const Shape&, const float*, size_t) -> std::unique_ptr<PeerMatrix> {
+                                throw std::runtime_error("not such weights");
+                            }};
+    const std::vector<Peer> peers{
+        {"A 1.0", {stub("right", 1.01f), broken, stub("wrong", 1.2f), stub("untouched", NAN)}}};
+    std::vector<LoadedPeer> loaded = load_peers(peers, shape, w.data(), 1, say);
+    EXPECT_EQ(said, std::vector<std::string>{"broken is left out: not such weights"});
+    said.clear();
+
+    const CheckedRows rows = check_rows(shape, w);
+    std::vector<Contender> contenders;
+    add_peers(loaded, {rows, shape, 4, 1, x.data(), y.data()}, contenders, say);
+    ASSERT_EQ(contenders.size(), 1u);
+    EXPECT_EQ(contenders[0].name, "right");
+    EXPECT_EQ(contenders[0].detail, "A 1.0");
+    EXPECT_EQ(contenders[0].kind, Kind::kPeer);
+    EXPECT_GT(contenders[0].error, 0.01);
+    ASSERT_EQ(said.size(), 2u);
+    EXPECT_EQ(said[0].rfind("wrong is left out: its result is wrong", 0), 0u) << said[0];
+    EXPECT_EQ(said[1].rfind("untouched is left out: its result is wrong", 0), 0u) << said[1];
+
+    contenders.clear();
+    add_peers(loaded, {rows, shape, 5, 1, x.data(), y.data()}, contenders, say);
+    EXPECT_TRUE(contenders.empty());
+    EXPECT_EQ(said[2], "right is left out: no more than 4 tokens");
+}
+
+TEST(Peers, WhatIsNotThereIsLeftOut) {
+    std::vector<std::string> said;
+    const auto say = [&](const std::string& remark) { said.push_back(remark); };
+    EXPECT_TRUE(open_peers({"no/such/folder"}, say).empty());
+    ASSERT_EQ(said.size(), 3u);
+    EXPECT_EQ(said[0], "ggml is left out: no libggml-cpu.so in the folders of --peers");
+}
+
+TEST(Peaks, AKernelsNameSaysWhichIsItsOwn) {
+    const auto peak = [](const std::string& kernel) {
+        const KernelArithmetic work = arithmetic_of_kernel(kernel);
+        return peak_name(work.arithmetic) + std::string(work.products == 2 ? " twice" : "");
+    };
+    EXPECT_EQ(peak("avx2_fp6_gemv_f32"), "fp32 peak");
+    EXPECT_EQ(peak("avx512bf16_fp6_fused_bf16"), "bf16 peak");
+    EXPECT_EQ(peak("avx512bf16_fp6_gemm_bf16x2"), "bf16 peak twice");
+    EXPECT_EQ(peak("avx512bf16_fp6_gemm_f32"), "fp32 peak");
+    EXPECT_EQ(peak("avx2_fp6_gemm_i16"), "int16 peak");
+    EXPECT_EQ(peak("avx512vnni_e2m3_gemm_i8"), "int8 peak");
+}
+
+TEST(Peaks, CountTheOperationsOfEveryThread) {
+    Team one(1), two(2);
+    for (const Arithmetic arithmetic :
+         {Arithmetic::kFp32, Arithmetic::kBf16, Arithmetic::kInt16, Arithmetic::kInt8}) {
+        if (!peak_instructions(arithmetic)) continue;
+        const double operations = multiply_peak(one, arithmetic, 10);
+        EXPECT_GE(operations, 10 * 2 * 12 * 4) << peak_name(arithmetic);
+        EXPECT_EQ(multiply_peak(two, arithmetic, 20), 4 * operations) << peak_name(arithmetic);
+    }
+    EXPECT_NE(peak_instructions(Arithmetic::kFp32), nullptr);
 }
 
 TEST(Measure, ContendersTakeTurnsOverEveryCopy) {
@@ -115,6 +237,21 @@ TEST(Measure, ContendersTakeTurnsOverEveryCopy) {
         for (size_t i = 0; i < calls[c].size(); ++i)
             ASSERT_EQ(calls[c][i], static_cast<int64_t>(i)) << "a copy is left out or read twice";
     }
+}
+
+TEST(Measure, ATurnIsInsideWhatItAsksFor) {
+    std::string order;
+    std::vector<Contender> contenders;
+    contenders.push_back({Kind::kPeer, "", "", 0, 0, 0, [&](int64_t) {
+                              if (order.back() != 'p') order += 'p';
+                          }});
+    contenders.back().before_turn = [&] { order += '('; };
+    contenders.back().after_turn = [&] { order += ')'; };
+    contenders.push_back({Kind::kFp6, "", "", 0, 0, 0, [&](int64_t) {
+                              if (order.back() != 'o') order += 'o';
+                          }});
+    measure(contenders, 3, 20);
+    EXPECT_EQ(order, "(p)o(p)o(p)(p)o") << "once for the batch, then three rounds";
 }
 
 TEST(Measure, RatiosPairTheRounds) {

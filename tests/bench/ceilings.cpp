@@ -13,16 +13,13 @@ namespace {
 
 constexpr int kStreams = 4;
 constexpr size_t kLine = 64;
-// Chains of dependent operations: two units of latency 4 need 8; 12 leave room and fit 16
-// registers.
-constexpr int kChains = 12;
 
 enum class Level { kBaseline, kAvx2, kAvx512 };
 
 Level level() noexcept {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f")) return Level::kAvx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Level::kAvx2;
+    if (__builtin_cpu_supports("avx2")) return Level::kAvx2;
 #endif
     return Level::kBaseline;
 }
@@ -42,26 +39,6 @@ uint64_t read_lines(const uint8_t* data, size_t lines) noexcept {
     for (const uint64_t word : sums)
         sum ^= word;
     return sum;
-}
-
-// Without FMA: a multiplication and an addition.
-double multiply_add(int64_t rounds) noexcept {
-    float sums[kChains][4] = {};
-    const float a = 0.999f, b = 1e-3f;
-    for (int64_t i = 0; i < rounds; ++i) {
-        for (auto& chain : sums) {
-            for (float& sum : chain)
-                sum = sum * a + b;
-        }
-    }
-    float total = 0;
-    for (const auto& chain : sums) {
-        for (const float sum : chain)
-            total += sum;
-    }
-    volatile float sink = total;
-    (void)sink;
-    return 2.0 * kChains * 4 * static_cast<double>(rounds);
 }
 
 #if defined(__x86_64__)
@@ -105,40 +82,6 @@ __attribute__((target("avx512f"))) uint64_t read_lines_avx512(const uint8_t* dat
     }
     return sum;
 }
-
-__attribute__((target("avx2,fma"))) double multiply_add_avx2(int64_t rounds) noexcept {
-    __m256 sums[kChains];
-    for (__m256& sum : sums)
-        sum = _mm256_setzero_ps();
-    const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(1e-3f);
-    for (int64_t i = 0; i < rounds; ++i) {
-        for (__m256& sum : sums)
-            sum = _mm256_fmadd_ps(sum, a, b);
-    }
-    __m256 total = sums[0];
-    for (int c = 1; c < kChains; ++c)
-        total = _mm256_add_ps(total, sums[c]);
-    volatile float sink = _mm256_cvtss_f32(total);
-    (void)sink;
-    return 2.0 * kChains * 8 * static_cast<double>(rounds);
-}
-
-__attribute__((target("avx512f"))) double multiply_add_avx512(int64_t rounds) noexcept {
-    __m512 sums[kChains];
-    for (__m512& sum : sums)
-        sum = _mm512_setzero_ps();
-    const __m512 a = _mm512_set1_ps(0.999f), b = _mm512_set1_ps(1e-3f);
-    for (int64_t i = 0; i < rounds; ++i) {
-        for (__m512& sum : sums)
-            sum = _mm512_fmadd_ps(sum, a, b);
-    }
-    __m512 total = sums[0];
-    for (int c = 1; c < kChains; ++c)
-        total = _mm512_add_ps(total, sums[c]);
-    volatile float sink = _mm512_cvtss_f32(total);
-    (void)sink;
-    return 2.0 * kChains * 16 * static_cast<double>(rounds);
-}
 #endif
 
 uint64_t read_part(const uint8_t* data, size_t lines) noexcept {
@@ -149,28 +92,19 @@ uint64_t read_part(const uint8_t* data, size_t lines) noexcept {
     return read_lines(data, lines);
 }
 
-double multiply_part(int64_t rounds) noexcept {
-#if defined(__x86_64__)
-    if (level() == Level::kAvx512) return multiply_add_avx512(rounds);
-    if (level() == Level::kAvx2) return multiply_add_avx2(rounds);
-#endif
-    return multiply_add(rounds);
-}
-
 // On a cache line of its own, so that threads do not share one.
 struct alignas(64) Slot {
     uint64_t sum = 0;
-    double operations = 0;
 };
 
 }  // namespace
 
-const char* ceiling_isa() noexcept {
+const char* stream_isa() noexcept {
     switch (level()) {
         case Level::kAvx512:
             return "AVX-512";
         case Level::kAvx2:
-            return "AVX2+FMA";
+            return "AVX2";
         case Level::kBaseline:
             break;
     }
@@ -194,16 +128,6 @@ uint64_t read_stream(Team& team, const uint8_t* data, size_t bytes) {
         sum ^= word;
     }
     return sum;
-}
-
-double fma_peak(Team& team, int64_t rounds) {
-    std::vector<Slot> slots(static_cast<size_t>(team.threads()));
-    team.run(
-        [&](int thread) { slots[static_cast<size_t>(thread)].operations = multiply_part(rounds); });
-    double operations = 0;
-    for (const Slot& slot : slots)
-        operations += slot.operations;
-    return operations;
 }
 
 }  // namespace fp6llm::bench

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
-#include <stdexcept>
+#include <set>
 
 #include "tests/bench/ceilings.hpp"
 #include "tests/bench/weights.hpp"
@@ -18,57 +18,24 @@ constexpr size_t kColdBytes = size_t{384} << 20;
 constexpr int64_t kMostColdTokens = 16;
 constexpr int64_t kPeakRounds = 1 << 20;
 
-// Largest error / rms of k additions in a row: each rounds by some 2.3e-8 of a sum that grows with the
-// root of their number, so together by sqrt(k / 2) times that on average; one chain of 14336 showed 6.6
-// times the average among a thousand sums.
-double summing_tolerance(int64_t k) {
-    return 16 * 2.3e-8 * std::sqrt(static_cast<double>(k) / 2);
-}
-
 // A matrix with everything that its cases share.
 struct Bench {
     const Options& options;
     const examples::OpenBlas* blas;
     Handle& handle;
     Shape shape;
-    std::vector<float> x;  // [most tokens, cols]
-    std::vector<float> y;
+    AlignedFloats x;  // [most tokens, cols]
+    AlignedFloats y;
     CheckedRows original;
     Copies fp32;
     std::vector<std::unique_ptr<PackedWeights>> packed;  // by format
+    std::vector<LoadedPeer> peers;
 };
 
-fp6llmStatus_t multiply(Bench& bench, fp6llmWeight_t weight, const Compute& compute,
-                        int64_t tokens) {
-    const float one = 1, zero = 0;
-    return fp6llmGemmEx(bench.handle.get(), FP6LLM_OP_T, FP6LLM_OP_N, bench.shape.rows, tokens,
-                        bench.shape.cols, &one, weight, bench.x.data(), FP6LLM_R_32F,
-                        bench.shape.cols, &zero, bench.y.data(), FP6LLM_R_32F, bench.shape.rows,
-                        compute.type, FP6LLM_ALGO_DEFAULT);
-}
-
-std::string kernel_name(Bench& bench, fp6llmWeight_t weight, const Compute& compute,
-                        int64_t tokens) {
-    fp6llmHeuristicResult_t result = FP6LLM_HEURISTIC_RESULT_INIT;
-    int count = 0;
-    check(fp6llmGemmGetHeuristic(bench.handle.get(), FP6LLM_OP_T, FP6LLM_OP_N, bench.shape.rows,
-                                 tokens, bench.shape.cols, weight, FP6LLM_R_32F, FP6LLM_R_32F,
-                                 compute.type, 1, &result, &count));
-    return count > 0 ? result.name : "none";
-}
-
-void require_close(const std::string& name, double error, double tolerance) {
-    if (error <= tolerance) return;
-    throw std::runtime_error(name + " is wrong: largest error / rms is " + std::to_string(error) +
-                             ", at most " + std::to_string(tolerance) + " is right");
-}
-
-// Runs once on a poisoned output and checks; then the contender may be timed.
-template <typename Run>
-double checked_run(Bench& bench, const CheckedRows& rows, int64_t tokens, Run&& run) {
-    std::fill(bench.y.begin(), bench.y.begin() + tokens * bench.shape.rows, NAN);
-    run();
-    return product_error(rows, bench.shape.cols, bench.x, bench.y.data(), tokens, bench.shape.rows);
+double check_run(Bench& bench, const CheckedRows& rows, int64_t tokens,
+                 const std::function<void()>& run) {
+    return checked_run(rows, bench.shape.cols, bench.x.data(), bench.y.data(), tokens,
+                       bench.shape.rows, run);
 }
 
 void add_fp6(Bench& bench, int64_t tokens, double flops, std::vector<Contender>& contenders) {
@@ -78,21 +45,33 @@ void add_fp6(Bench& bench, int64_t tokens, double flops, std::vector<Contender>&
         for (const Compute& compute : bench.options.computes) {
             const std::string name = bench.options.formats[f].name + " " + compute.name;
             fp6llmStatus_t status = FP6LLM_STATUS_SUCCESS;
-            const double error = checked_run(bench, packed.checked(), tokens, [&] {
-                status = multiply(bench, packed.weight(0), compute, tokens);
+            const double error = check_run(bench, packed.checked(), tokens, [&] {
+                status = linear(bench.handle, packed.weight(0), bench.shape, compute.type,
+                                bench.x.data(), bench.y.data(), tokens);
             });
             if (status == FP6LLM_STATUS_NOT_SUPPORTED) continue;
             check(status);
             require_close(name, error, compute.tolerance + summing_tolerance(bench.shape.cols));
             // A compute type that only permits more may run the very same kernel.
-            const std::string kernel = kernel_name(bench, packed.weight(0), compute, tokens);
+            const std::string kernel =
+                kernel_name(bench.handle, packed.weight(0), bench.shape, compute.type, tokens);
             if (std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) continue;
             kernels.push_back(kernel);
-            contenders.push_back({Kind::kFp6, name, kernel,
-                                  static_cast<double>(packed.copies().bytes()), flops, error,
+            const KernelArithmetic work = arithmetic_of_kernel(kernel);
+            contenders.push_back({Kind::kFp6,
+                                  name,
+                                  kernel,
+                                  static_cast<double>(packed.copies().bytes()),
+                                  flops,
+                                  error,
                                   [&bench, &packed, &compute, tokens](int64_t call) {
-                                      check(multiply(bench, packed.weight(call), compute, tokens));
-                                  }});
+                                      check(linear(bench.handle, packed.weight(call), bench.shape,
+                                                   compute.type, bench.x.data(), bench.y.data(),
+                                                   tokens));
+                                  },
+                                  {},
+                                  peak_name(work.arithmetic),
+                                  flops * work.products});
         }
     }
 }
@@ -103,7 +82,7 @@ void add_openblas(Bench& bench, int64_t tokens, double flops, std::vector<Conten
         bench.blas->linear(tokens, bench.shape.rows, bench.shape.cols, bench.x.data(),
                            reinterpret_cast<const float*>(bench.fp32.copy(call)), bench.y.data());
     };
-    const double error = checked_run(bench, bench.original, tokens, [&] { run(0); });
+    const double error = check_run(bench, bench.original, tokens, [&] { run(0); });
     require_close("OpenBLAS", error, summing_tolerance(bench.shape.cols));
     contenders.push_back({Kind::kOpenBlas, tokens == 1 ? "OpenBLAS sgemv" : "OpenBLAS sgemm",
                           bench.blas->description(), static_cast<double>(bench.fp32.bytes()), flops,
@@ -114,34 +93,51 @@ void add_stream(Bench& bench, Team& team, std::vector<Contender>& contenders) {
     // The first format's bytes, half the copies away from where that format reads.
     const Copies& copies = bench.packed.front()->copies();
     contenders.push_back(
-        {Kind::kStream, "read of the same bytes", ceiling_isa(),
-         static_cast<double>(copies.bytes()), 0, 0, [&copies, &team](int64_t call) {
+        {Kind::kStream, "read of the same bytes", stream_isa(), static_cast<double>(copies.bytes()),
+         0, 0, [&copies, &team](int64_t call) {
              const int64_t away = call + copies.count() / 2;
              volatile uint64_t sink = read_stream(team, copies.copy(away), copies.bytes());
              (void)sink;
          }});
 }
 
-void add_peak(Team& team, std::vector<Contender>& contenders) {
-    contenders.push_back({Kind::kPeak, "fp32 peak", ceiling_isa(), 0,
-                          fma_peak(team, 1) * static_cast<double>(kPeakRounds), 0,
-                          [&team](int64_t) { fma_peak(team, kPeakRounds); }});
+// The fp32 peak, and those that the contenders' kernels are held against.
+void add_peaks(Team& team, std::vector<Contender>& contenders) {
+    std::set<std::string> wanted{peak_name(Arithmetic::kFp32)};
+    for (const Contender& contender : contenders)
+        wanted.insert(contender.peak);
+    for (const Arithmetic arithmetic :
+         {Arithmetic::kFp32, Arithmetic::kBf16, Arithmetic::kInt16, Arithmetic::kInt8}) {
+        const char* instructions = peak_instructions(arithmetic);
+        if (!instructions || wanted.count(peak_name(arithmetic)) == 0) continue;
+        const double operations = multiply_peak(team, arithmetic, 1);
+        contenders.push_back(
+            {Kind::kPeak, peak_name(arithmetic), instructions, 0,
+             operations * static_cast<double>(kPeakRounds), 0,
+             [&team, arithmetic](int64_t) { multiply_peak(team, arithmetic, kPeakRounds); }});
+    }
+}
+
+size_t cold_bytes(const Options& options) {
+    const int64_t least = *std::min_element(options.tokens.begin(), options.tokens.end());
+    return least <= kMostColdTokens ? kColdBytes : 1;
 }
 
 Bench make_bench(const Options& options, const examples::OpenBlas* blas, Handle& handle,
                  const Shape& shape) {
-    const auto [least, most] = std::minmax_element(options.tokens.begin(), options.tokens.end());
-    const size_t cold = *least <= kMostColdTokens ? kColdBytes : 1;
+    const int64_t most = *std::max_element(options.tokens.begin(), options.tokens.end());
+    const size_t cold = cold_bytes(options);
     const auto weights = static_cast<size_t>(shape.rows * shape.cols);
     const std::vector<float> w = random_values(weights, 0.02f, 1);
     Bench bench{options,
                 blas,
                 handle,
                 shape,
-                random_values(static_cast<size_t>(*most * shape.cols), 1.0f, 2),
-                std::vector<float>(static_cast<size_t>(*most * shape.rows)),
+                AlignedFloats(random_values(static_cast<size_t>(most * shape.cols), 1.0f, 2)),
+                AlignedFloats(static_cast<size_t>(most * shape.rows)),
                 check_rows(shape, w),
                 Copies(w.data(), weights * sizeof(float), blas ? cold : 1),
+                {},
                 {}};
     for (const Format& format : options.formats) {
         bench.packed.push_back(std::make_unique<PackedWeights>(handle, format, shape, w, cold));
@@ -152,6 +148,8 @@ Bench make_bench(const Options& options, const examples::OpenBlas* blas, Handle&
 }  // namespace
 
 std::vector<GemmCase> bench_gemm(const Options& options, const examples::OpenBlas* blas,
+                                 const std::vector<Peer>& peers,
+                                 const std::function<void(const std::string&)>& say,
                                  const std::function<void(const GemmCase&)>& report) {
     std::vector<GemmCase> cases;
     fp6llmHandleConfig_t config = FP6LLM_HANDLE_CONFIG_INIT;
@@ -159,6 +157,8 @@ std::vector<GemmCase> bench_gemm(const Options& options, const examples::OpenBla
     Handle handle(config);
     for (const Shape& shape : options.shapes) {
         Bench bench = make_bench(options, blas, handle, shape);
+        const auto* w = reinterpret_cast<const float*>(bench.fp32.copy(0));
+        bench.peers = load_peers(peers, shape, w, cold_bytes(options), say);
         for (const int threads : options.threads) {
             handle.set_num_threads(threads);
             Team team(handle.num_threads());
@@ -168,8 +168,12 @@ std::vector<GemmCase> bench_gemm(const Options& options, const examples::OpenBla
                 GemmCase result{shape, tokens, team.threads(), {}};
                 add_fp6(bench, tokens, flops, result.contenders);
                 add_openblas(bench, tokens, flops, result.contenders);
+                add_peers(
+                    bench.peers,
+                    {bench.original, shape, tokens, team.threads(), bench.x.data(), bench.y.data()},
+                    result.contenders, say);
                 if (tokens <= kMostColdTokens) add_stream(bench, team, result.contenders);
-                add_peak(team, result.contenders);
+                add_peaks(team, result.contenders);
                 measure(result.contenders, options.rounds, options.seconds_per_case);
                 report(result);
                 for (Contender& contender : result.contenders)

@@ -1,6 +1,7 @@
 // fp6llm_bench: measures libfp6llm on this processor, beside what the processor can do at best and
 // OpenBLAS, in one interleaved run; see README.md and docs/benchmark.md.
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -27,30 +28,66 @@ std::vector<int> distinct_threads(const std::vector<int>& asked) {
     return distinct;
 }
 
+// Prints how far a long run is, as it goes.
+class Progress {
+  public:
+    explicit Progress(size_t cases) : cases_(cases), start_(std::chrono::steady_clock::now()) {}
+    void step() {
+        const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start_;
+        std::fprintf(stderr, "[%zu of %zu, %.0f s]\n", ++done_, cases_, time.count());
+    }
+
+  private:
+    size_t cases_, done_ = 0;
+    std::chrono::steady_clock::time_point start_;
+};
+
 int run(Options options) {
     options.threads = distinct_threads(options.threads);
     const Machine machine = describe_machine();
     const std::unique_ptr<examples::OpenBlas> blas = examples::OpenBlas::open(options.blas_core);
-    const std::string openblas = blas ? blas->description() : "not installed";
+    Results results{blas ? blas->description() : "not installed", {}};
     std::printf("%s, %s kernels, %d CPUs, %s; %s; commit %s\n", machine.cpu.c_str(),
-                machine.isa.c_str(), machine.cores, machine.kernel.c_str(), openblas.c_str(),
-                machine.commit.c_str());
-    std::vector<GemmCase> gemm;
-    std::vector<QuantizeCase> quantize;
+                machine.isa.c_str(), machine.cores, machine.kernel.c_str(),
+                results.openblas.c_str(), machine.commit.c_str());
+    const auto say = [&results](const std::string& remark) {
+        auto& said = results.remarks;
+        if (std::find(said.begin(), said.end(), remark) != said.end()) return;
+        said.push_back(remark);
+        std::printf("%s\n", remark.c_str());
+        std::fflush(stdout);
+    };
+    std::vector<Peer> peers;
+    if (!options.peers.empty()) peers = open_peers(options.peers, say);
+
     if (options.quantize) {
         print_quantize_header();
-        quantize = bench_quantize(options, print_quantize_case);
+        results.quantize = bench_quantize(options, print_quantize_case);
     }
     if (options.gemm) {
         print_gemm_header();
-        gemm = bench_gemm(options, blas.get(), print_gemm_case);
-        print_gemm_summary(gemm);
+        Progress progress(options.shapes.size() * options.threads.size() * options.tokens.size());
+        results.gemm = bench_gemm(options, blas.get(), peers, say, [&](const GemmCase& result) {
+            print_gemm_case(result);
+            progress.step();
+        });
+        print_gemm_summary(results.gemm);
+        print_peer_summary(results.gemm);
     }
-    if (options.json.empty()) return 0;
-    std::ofstream out(options.json);
-    out << to_json(machine, openblas, gemm, quantize);
-    out.close();
-    if (!out) throw std::runtime_error("cannot write " + options.json);
+    if (options.token) results.token = bench_token(options, blas.get(), print_token_case);
+    if (options.checks) {
+        print_check_header();
+        results.checks = bench_checks(options, print_check);
+        const auto passed = std::count_if(results.checks.begin(), results.checks.end(),
+                                          [](const Check& check) { return check.passes(); });
+        std::printf("%td of %zu checks pass\n", passed, results.checks.size());
+    }
+    if (!options.json.empty()) {
+        std::ofstream out(options.json);
+        out << to_json(machine, results);
+        out.close();
+        if (!out) throw std::runtime_error("cannot write " + options.json);
+    }
     return 0;
 }
 

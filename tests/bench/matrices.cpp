@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 
@@ -35,6 +36,20 @@ std::vector<uint16_t> to_halfs(const std::vector<float>& values) {
         halfs[i] = static_cast<uint16_t>((bits >> 16 & 0x8000) | magnitude >> 13);
     }
     return halfs;
+}
+
+void AlignedFloats::Free::operator()(float* data) const noexcept {
+    std::free(data);
+}
+
+AlignedFloats::AlignedFloats(size_t count)
+    : size_(count),
+      data_(static_cast<float*>(std::aligned_alloc(64, (count * sizeof(float) + 63) / 64 * 64))) {
+    if (!data_) throw std::bad_alloc();
+}
+
+AlignedFloats::AlignedFloats(const std::vector<float>& values) : AlignedFloats(values.size()) {
+    std::copy(values.begin(), values.end(), data());
 }
 
 Copies::Copies(const void* block, size_t bytes, size_t total)

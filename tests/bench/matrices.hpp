@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,6 +15,24 @@ std::vector<float> random_values(size_t count, float deviation, uint64_t seed);
 
 /// IEEE half of each value, for which the values must be normal halfs or zero; rounds toward zero.
 std::vector<uint16_t> to_halfs(const std::vector<float>& values);
+
+/// Floats at 64-byte alignment, as some libraries insist on.
+class AlignedFloats {
+  public:
+    /// Throws std::bad_alloc. The values are not set.
+    explicit AlignedFloats(size_t count);
+    explicit AlignedFloats(const std::vector<float>& values);
+
+    float* data() const noexcept { return data_.get(); }
+    size_t size() const noexcept { return size_; }
+
+  private:
+    struct Free {
+        void operator()(float* data) const noexcept;
+    };
+    size_t size_;
+    std::unique_ptr<float[], Free> data_;
+};
 
 /// Copies of one block of bytes, on huge pages where the system gives them. Taking the next copy in
 /// each call keeps the weights out of every cache, as going through a model's layers does.

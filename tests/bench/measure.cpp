@@ -12,12 +12,30 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr double kBatchMs = 20;
 constexpr int64_t kMostCalls = 256;
+// What threads and caches need to wake up is nothing beside a call of this length.
+constexpr double kLongCallMs = 250;
 // Longer than any contender's threads keep spinning after their last call.
 constexpr auto kPause = std::chrono::milliseconds(40);
 
 double milliseconds_since(Clock::time_point start) {
     return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
+
+// Around all calls of a turn, and the pause before them.
+class Turn {
+  public:
+    explicit Turn(const Contender& contender) : contender_(contender) {
+        if (contender.before_turn) contender.before_turn();
+    }
+    ~Turn() {
+        if (contender_.after_turn) contender_.after_turn();
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+  private:
+    const Contender& contender_;
+};
 
 double quantile(const std::vector<double>& sorted, double at) {
     const double position = at * static_cast<double>(sorted.size() - 1);
@@ -39,6 +57,8 @@ const char* kind_name(Kind kind) noexcept {
             return "openblas";
         case Kind::kPeak:
             return "peak";
+        case Kind::kPeer:
+            return "peer";
     }
     return "?";
 }
@@ -67,17 +87,23 @@ void measure(std::vector<Contender>& contenders, int rounds, double seconds) {
     struct State {
         int64_t calls = 0;  // made so far: the rotation over the copies goes on
         int64_t batch = 1;
+        bool warm_up = true;
     };
     std::vector<State> states(contenders.size());
     double round_ms = 0;
     for (size_t i = 0; i < contenders.size(); ++i) {
         State& state = states[i];
-        contenders[i].run(state.calls++);
-        const auto start = Clock::now();
-        contenders[i].run(state.calls++);
-        const double ms = milliseconds_since(start);
+        const Turn turn(contenders[i]);
+        double ms = HUGE_VAL;
+        for (int call = 0; call < 2 && state.warm_up; ++call) {
+            const auto start = Clock::now();
+            contenders[i].run(state.calls++);
+            ms = milliseconds_since(start);
+            state.warm_up = ms < kLongCallMs;
+        }
         state.batch = std::clamp(static_cast<int64_t>(kBatchMs / ms), int64_t{1}, kMostCalls);
-        round_ms += ms * static_cast<double>(state.batch + 1) + 40;
+        round_ms += ms * static_cast<double>(state.batch + state.warm_up) +
+                    std::chrono::duration<double, std::milli>(kPause).count();
     }
     rounds = std::min(rounds, std::max(3, static_cast<int>(1000 * seconds / round_ms)));
 
@@ -85,8 +111,9 @@ void measure(std::vector<Contender>& contenders, int rounds, double seconds) {
         for (size_t turn = 0; turn < contenders.size(); ++turn) {
             const size_t i = (turn + static_cast<size_t>(round)) % contenders.size();
             State& state = states[i];
+            const Turn its_turn(contenders[i]);
             std::this_thread::sleep_for(kPause);
-            contenders[i].run(state.calls++);
+            if (state.warm_up) contenders[i].run(state.calls++);
             const auto start = Clock::now();
             for (int64_t call = 0; call < state.batch; ++call)
                 contenders[i].run(state.calls++);

@@ -9,7 +9,7 @@
 
 namespace fp6llm::bench {
 
-enum class Kind { kFp6, kStream, kOpenBlas, kPeak };
+enum class Kind { kFp6, kStream, kOpenBlas, kPeak, kPeer };
 const char* kind_name(Kind kind) noexcept;
 
 struct Contender {
@@ -22,6 +22,9 @@ struct Contender {
     std::function<void(int64_t call)>
         run;                        ///< the number of the call chooses the copy of the weights
     std::vector<double> samples{};  ///< milliseconds per call, one per round
+    std::string peak{};             ///< name of the peak that its arithmetic is held against
+    double operations = 0;          ///< of that arithmetic, in a call
+    std::function<void()> before_turn{}, after_turn{};  ///< where set
 };
 
 double median(std::vector<double> values);
@@ -30,8 +33,9 @@ double spread(std::vector<double> values);
 /// Median over the rounds of other / own: above 1 where own is faster.
 double speed_ratio(const Contender& own, const Contender& other);
 
-/// Fills the samples. In each round a contender pauses, makes one call that is not timed, and is
-/// timed over enough calls to take some 20 ms.
+/// Fills the samples. In each round a contender pauses, makes one call that is not timed (unless a
+/// call takes so long that waking up does not count), and is timed over enough calls to take some
+/// 20 ms.
 void measure(std::vector<Contender>& contenders, int rounds, double seconds);
 
 }  // namespace fp6llm::bench

@@ -174,6 +174,26 @@ std::vector<Format> parse_formats(const std::string& list) {
     return parse_list(list, parse_format);
 }
 
+namespace {
+
+void choose_parts(const std::string& list, Options& options) {
+    options.gemm = options.quantize = false;
+    for (const std::string& part : split(list)) {
+        if (part == "gemm")
+            options.gemm = true;
+        else if (part == "quantize")
+            options.quantize = true;
+        else if (part == "token")
+            options.token = true;
+        else if (part == "checks")
+            options.checks = true;
+        else
+            throw std::runtime_error("nothing named '" + part + "' to measure");
+    }
+}
+
+}  // namespace
+
 const char* usage() noexcept {
     return "usage: fp6llm_bench [OPTION...]\n"
            "  --quick            two shapes, two formats, M = 1, 16, 64, fewer rounds\n"
@@ -187,10 +207,18 @@ const char* usage() noexcept {
            "  --formats LIST     e3m2, e2m3, e2m2, e3m1, e2m1 with -row, -gN or -mx\n"
            "                     (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx)\n"
            "  --compute LIST     32f, 16f, 16bf, 8i, 8f, 16i; what is not supported is left out\n"
-           "                     (default 32f,16bf)\n"
+           "                     (default 32f,16bf,16i,8i)\n"
            "  --threads LIST     numbers or all (default 1,all)\n"
            "  --rounds N         turns each contender gets (default 9)\n"
-           "  --only gemm|quantize\n"
+           "  --seconds N        most that a case may take, but three rounds (default 20)\n"
+           "  --only LIST        of gemm, quantize (the default two), token: all multiplications "
+           "of a\n"
+           "                     token of SmolLM2-135M; checks: time per call, odd sizes, small "
+           "matrices\n"
+           "  --peers LIST       folders with libggml-cpu.so, libdnnl.so.3, libmkl_rt.so.3, to "
+           "measure "
+           "beside\n"
+           "                     (script/bench peers gets them)\n"
            "  --openblas best|environment   whether to look for its best kernels (default) or to "
            "take\n"
            "                     those that OPENBLAS_CORETYPE names\n";
@@ -198,7 +226,7 @@ const char* usage() noexcept {
 
 Options parse_options(int argc, char** argv) {
     std::string shapes = "llama3-8b,smollm2", tokens = "1,4,16,64,512";
-    std::string formats = "e3m2-row,e2m3-row,e2m3-g128,e2m3-mx", computes = "32f,16bf";
+    std::string formats = "e3m2-row,e2m3-row,e2m3-g128,e2m3-mx", computes = "32f,16bf,16i,8i";
     std::string threads = "1,all";
     Options options;
     for (int i = 1; i < argc; ++i) {
@@ -212,6 +240,7 @@ Options parse_options(int argc, char** argv) {
             tokens = "1,16,64";
             formats = "e3m2-row,e2m3-mx";
             options.rounds = 5;
+            options.quick = true;
             continue;
         }
         if (i + 1 == argc) throw std::runtime_error(name + " needs a value, or is no option");
@@ -230,10 +259,12 @@ Options parse_options(int argc, char** argv) {
             threads = value;
         else if (name == "--rounds")
             options.rounds = static_cast<int>(positive(value));
-        else if (name == "--only" && value == "gemm")
-            options.quantize = false;
-        else if (name == "--only" && value == "quantize")
-            options.gemm = false;
+        else if (name == "--seconds")
+            options.seconds_per_case = static_cast<double>(positive(value));
+        else if (name == "--only")
+            choose_parts(value, options);
+        else if (name == "--peers")
+            options.peers = split(value);
         else if (name == "--openblas" && value == "best")
             options.blas_core = examples::BlasCore::kBest;
         else if (name == "--openblas" && value == "environment")

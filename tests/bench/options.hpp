@@ -37,8 +37,12 @@ struct Options {
     double seconds_per_case = 20;  ///< fewer rounds where they would take longer, but never below 3
     bool gemm = true;
     bool quantize = true;
+    bool token = false;
+    bool checks = false;
+    std::vector<std::string> peers;  ///< folders to look for other libraries in
     examples::BlasCore blas_core = examples::BlasCore::kBest;
     std::string json;  ///< file, or empty
+    bool quick = false;
     bool help = false;
 };
 

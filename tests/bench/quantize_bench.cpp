@@ -94,7 +94,7 @@ std::vector<QuantizeCase> bench_quantize(const Options& options,
                  [&](int64_t) { create(handle, format, w); }},
                 {Kind::kFp6, "dequantize", "", bytes, 0, error,
                  [&](int64_t) { dequantize(handle, format, buffers); }},
-                {Kind::kStream, "read of the fp16 bytes", ceiling_isa(), bytes, 0, 0, [&](int64_t) {
+                {Kind::kStream, "read of the fp16 bytes", stream_isa(), bytes, 0, 0, [&](int64_t) {
                      volatile uint64_t sink = read_stream(team, input.copy(0), input.bytes());
                      (void)sink;
                  }}};

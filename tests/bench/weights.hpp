@@ -2,6 +2,9 @@
 // each in cold copies; with the rows that results are checked on.
 #pragma once
 
+#include <functional>
+#include <string>
+
 #include "fp6llm/fp6llm.hpp"
 #include "tests/bench/matrices.hpp"
 #include "tests/bench/options.hpp"
@@ -16,11 +19,32 @@ struct CheckedRows {
 
 /// Largest |y - exact| / rms(exact) over the checked rows and a few tokens of Y [tokens, outputs],
 /// with exact sums in fp64; infinity if any element of Y is NaN, as a poisoned one is.
-double product_error(const CheckedRows& checked, int64_t cols, const std::vector<float>& x,
-                     const float* y, int64_t tokens, int64_t outputs);
+double product_error(const CheckedRows& checked, int64_t cols, const float* x, const float* y,
+                     int64_t tokens, int64_t outputs);
+
+/// Poisons Y [tokens, outputs], runs `run`, which must fill it, and returns the product_error().
+double checked_run(const CheckedRows& checked, int64_t cols, const float* x, float* y,
+                   int64_t tokens, int64_t outputs, const std::function<void()>& run);
+
+/// Throws std::runtime_error if `error` is above `tolerance`: what is wrong is not timed.
+void require_close(const std::string& name, double error, double tolerance);
+
+/// Largest error / rms that fp32 sums of k products may show.
+double summing_tolerance(int64_t k);
 
 /// The rows of W [shape] themselves.
 CheckedRows check_rows(const Shape& shape, const std::vector<float>& w);
+
+/// Y [tokens, rows] = X [tokens, cols] W^T on fp32.
+fp6llmStatus_t linear(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
+                      fp6llmComputeType_t compute, const float* x, float* y, int64_t tokens);
+
+/// The kernel that linear() runs.
+std::string kernel_name(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
+                        fp6llmComputeType_t compute, int64_t tokens);
+
+/// Bytes that a weight takes when packed.
+size_t packed_bytes(Handle& handle, const Format& format, const Shape& shape);
 
 /// A weight in one format: `total` bytes of blobs, and a view of each.
 class PackedWeights {

@@ -87,7 +87,7 @@ double error_of(Gpu& gpu, const Way& way, const Shape& shape) {
             y[i * rows + r] = a.type == FP6LLM_R_16F ? half_to_float(value) : bf16_to_float(value);
         }
     }
-    return product_error(*way.checked, shape.cols, a.checked_x, y.data(),
+    return product_error(*way.checked, shape.cols, a.checked_x.data(), y.data(),
                          static_cast<int64_t>(a.checked.size()), shape.rows);
 }
 
