@@ -17,20 +17,17 @@ namespace {
 /// Columns handled at a time where codes pass through a buffer on the stack.
 constexpr int64_t kChunkCols = 1024;
 
-/// Panels that kernels for few tokens read side by side (CpuGemmKernel::panels_per_call).
-constexpr int64_t panel_step(CpuSwizzle swizzle) noexcept {
-    return swizzle == CpuSwizzle::kP16 ? 2 : 1;
-}
+/// Panels that kernels for one token read side by side (CpuGemmKernel::panels_per_call).
+constexpr int64_t kPanelStep = 2;
 
 /// Deals panels out as a multiplication of one token does, so that each part of the blob is first
 /// touched by the thread that will read it.
 class PanelLoop {
   public:
-    PanelLoop(CpuSwizzle swizzle, const BlobGeometry& geometry, Executor& executor) noexcept
+    PanelLoop(const BlobGeometry& geometry, Executor& executor) noexcept
         : panels_(geometry.panels),
-          step_(panel_step(swizzle)),
-          split_(
-              split_packing(panels_, step_, geometry.k_tiles * kTileBytes, executor.concurrency())),
+          split_(split_packing(panels_, kPanelStep, geometry.k_tiles * kTileBytes,
+                               executor.concurrency())),
           executor_(executor) {}
 
     int parts() const noexcept { return split_.threads; }
@@ -41,15 +38,14 @@ class PanelLoop {
         executor_.run(parts(), [&](int64_t slot) {
             const FpEnvGuard fp_env;
             const IndexRange steps = split_.of(slot);
-            const int64_t stop = steps.end * step_, end = stop < panels_ ? stop : panels_;
-            for (int64_t panel = steps.begin * step_; panel < end; ++panel)
+            const int64_t stop = steps.end * kPanelStep, end = stop < panels_ ? stop : panels_;
+            for (int64_t panel = steps.begin * kPanelStep; panel < end; ++panel)
                 task(slot, panel);
         });
     }
 
   private:
     int64_t panels_;
-    int64_t step_;
     WorkSplit split_;
     Executor& executor_;
 };
@@ -173,7 +169,7 @@ void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const 
         geometry.groups * static_cast<int64_t>(spec.scale_element_bytes());
     const ScaleStore store(spec, geometry, blob);
 
-    PanelLoop(swizzle, geometry, executor).run([&](int64_t, int64_t panel) {
+    PanelLoop(geometry, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = rows - row0 < kTileRows ? rows - row0 : kTileRows;
         uint8_t* tiles = blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes;
@@ -226,7 +222,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
     const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
     const CpuSwizzle swizzle = active_swizzle();
-    const PanelLoop loop(swizzle, geometry, executor);
+    const PanelLoop loop(geometry, executor);
     const AlignedBuffer scratch(static_cast<size_t>(checked_mul(slot_bytes, loop.parts(), "cols")));
 
     const RowQuantizer quantizer(spec, w, executor);
@@ -287,7 +283,7 @@ void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) cons
     auto* scale_out = static_cast<uint8_t*>(scales);
 
     const BlobGeometry geometry = blob_geometry(spec_, view_.rows, view_.cols);
-    PanelLoop(view_.swizzle, geometry, executor).run([&](int64_t, int64_t panel) {
+    PanelLoop(geometry, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = view_.rows - row0 < kTileRows ? view_.rows - row0 : kTileRows;
         uint8_t buffer[kTileRows][kChunkCols];

@@ -5,9 +5,12 @@ namespace fp6llm {
 namespace {
 
 constexpr CpuGemmKernel kKernels[] = {
-    {100, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, kTileCols,
+    {104, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 2, 1, kTileCols,
      avx2::packed_bytes, avx2::gemv_pack_tokens, avx2::gemv_scratch_bytes, avx2::gemv_multiply,
      avx2::kGemvTile},
+    {100, "avx2_fp6_fused_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, kTileCols,
+     avx2::packed_bytes, avx2::fused_pack_tokens, avx2::fused_scratch_bytes, avx2::fused_multiply,
+     avx2::kFusedTile},
     {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, 8,
      avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
      avx2::kGemmTile},

@@ -5,7 +5,8 @@
 
 namespace fp6llm::avx2 {
 
-constexpr int kGemvTile = 4;     ///< tokens per pass of the direct kernel
+constexpr int kGemvTile = 1;     ///< tokens per pass over two panels
+constexpr int kFusedTile = 4;    ///< tokens per pass over one
 constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
 constexpr int kIntegerTile = 5;  ///< the same of the integer kernels
 
@@ -16,6 +17,12 @@ void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* 
                       float* factor);
 void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                    const float* factor, int64_t tokens, float* sums, void* scratch);
+
+size_t fused_scratch_bytes(int64_t k, int64_t tokens);
+void fused_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                       float* factor);
+void fused_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                    const float* factor, int64_t tokens, float* sums, void* scratch);
 
 size_t gemm_scratch_bytes(int64_t k, int64_t tokens);
 void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,

@@ -1,6 +1,8 @@
-// AVX2 kernel for few tokens: decodes a panel in registers, once for every four tokens, and
-// multiplies it with broadcast activations. Bound by decoding for one token, by the FMA units for
-// four.
+// AVX2 kernels for few tokens: decode panels in registers and multiply them with broadcast activations.
+//
+//   gemv    1 token: two panels per pass, since one core reads two streams of addresses faster than one (by
+//           8 %, with the prefetches that decoding needs). Bound by reading.
+//   fused   up to 12 tokens: one panel, decoded once for every four. Bound by the FMA units from four on.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"
 #include "core/gemm/cpu/avx2_pack.hpp"
@@ -11,85 +13,135 @@ namespace {
 
 constexpr int64_t kBlockTiles = 32;  // per chain of fp32 sums: 512 columns
 
-/// totals[t] += scale of the group * (placed weights * activations), over `count` tiles.
-template <class Tile, int kTokens>
-FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count, const float* x,
-                                       const PanelScales& scales, int64_t group, float* totals) {
-    // Enough independent chains to hide the latency of FMA: 8 registers.
-    constexpr int kSets = kTokens == 1 ? 4 : kTokens == 2 ? 2 : 1;
-    Floats sums[kTokens][kSets];
-    FP6LLM_AVX2_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
+/// Tiles of kPanels panels that are multiplied together.
+template <int kPanels>
+struct Tiles {
+    const uint8_t* at;   ///< of the first panel
+    const uint8_t* end;  ///< of the first panel
+    int64_t panel_bytes;
+
+    /// Asks for what is read after kPrefetchBytes more: beyond the panel that is the next call's.
+    FP6LLM_AVX2_MEMBER void prefetch() const {
+        const uint8_t* ahead = at + kPrefetchBytes;
+        if (kPanels > 1 && ahead >= end) ahead += (kPanels - 1) * panel_bytes;
         FP6LLM_AVX2_UNROLL
-        for (int s = 0; s < kSets; ++s)
-            sums[t][s] = zero_floats();
-    }
-    for (const uint8_t* end = tiles + count * kTileBytes; tiles < end;
-         tiles += kTileBytes, x += kTileCols * kTokens) {
-        for (int line = 0; line < kTileBytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(tiles + kPrefetchBytes + line), _MM_HINT_T0);
-        Tile::decode(tiles, [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+        for (int p = 0; p < kPanels; ++p, ahead += panel_bytes) {
             FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t) {
-                Floats& sum = sums[t][k % kSets];
-                sum = multiply_add(placed, all_floats(x[k * kTokens + t]), sum);
-            }
-        });
+            for (int line = 0; line < kTileBytes; line += 64)
+                _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
+        }
     }
-    const Floats scale = scales.at(group);
+};
+
+/// totals[t][16 * p ...] += scale of the group * (placed weights * activations), over `count` tiles.
+template <class Tile, int kPanels, int kTokens>
+FP6LLM_AVX2_INLINE void multiply_block(Tiles<kPanels>& tiles, int64_t count, const float* x,
+                                       const PanelScales* scales, int64_t group, float* totals) {
+    // Enough independent chains to hide the latency of FMA: 8 registers.
+    constexpr int kSets = kPanels * kTokens == 1 ? 4 : kPanels * kTokens == 2 ? 2 : 1;
+    Floats sums[kPanels][kTokens][kSets];
     FP6LLM_AVX2_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-        Floats sum = sums[t][0];
+    for (int i = 0; i < kPanels * kTokens * kSets; ++i)
+        sums[i / kSets / kTokens][i / kSets % kTokens][i % kSets] = zero_floats();
+    for (const uint8_t* end = tiles.at + count * kTileBytes; tiles.at < end;
+         tiles.at += kTileBytes, x += kTileCols * kTokens) {
+        tiles.prefetch();
         FP6LLM_AVX2_UNROLL
-        for (int s = 1; s < kSets; ++s)
-            sum = add(sum, sums[t][s]);
-        store_values(totals + t * 16, multiply_add(sum, scale, load_values(totals + t * 16)));
+        for (int p = 0; p < kPanels; ++p) {
+            const auto use = [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+                FP6LLM_AVX2_UNROLL
+                for (int t = 0; t < kTokens; ++t) {
+                    Floats& sum = sums[p][t][k % kSets];
+                    sum = multiply_add(placed, all_floats(x[k * kTokens + t]), sum);
+                }
+            };
+            Tile::decode(tiles.at + p * tiles.panel_bytes, use);
+            if (p + 1 < kPanels) FP6LLM_AVX2_BARRIER();
+        }
+    }
+    FP6LLM_AVX2_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+        const Floats scale = scales[p].at(group);
+        FP6LLM_AVX2_UNROLL
+        for (int t = 0; t < kTokens; ++t) {
+            Floats sum = sums[p][t][0];
+            FP6LLM_AVX2_UNROLL
+            for (int s = 1; s < kSets; ++s)
+                sum = add(sum, sums[p][t][s]);
+            float* total = totals + (t * kPanels + p) * 16;
+            store_values(total, multiply_add(sum, scale, load_values(total)));
+        }
     }
 }
 
 /// Not inlined: its hot loop needs all registers.
-template <class Tile, int kTokens>
-__attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, const uint8_t* tiles,
-                                               const PanelScales& scales, const float* x,
+template <class Tile, int kPanels, int kTokens>
+__attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, int64_t panel,
+                                               const PanelScales* scales, const float* x,
                                                float* totals) {
-    for (int t = 0; t < kTokens; ++t)
-        store_values(totals + t * 16, zero_floats());
+    for (int i = 0; i < kPanels * kTokens; ++i)
+        store_values(totals + i * 16, zero_floats());
+    const int64_t panel_bytes = weight.k_tiles * kTileBytes;
+    const uint8_t* first = weight.tiles + panel * panel_bytes;
+    Tiles<kPanels> tiles{first, first + panel_bytes, panel_bytes};
     const int64_t group_tiles =
         weight.group_size == 0 ? weight.k_tiles : weight.group_size / kTileCols;
     int64_t group = 0, group_end = group_tiles;
     for (int64_t i = 0; i < weight.k_tiles;) {
         const int64_t end = group_end < weight.k_tiles ? group_end : weight.k_tiles;
         const int64_t count = end - i < kBlockTiles ? end - i : kBlockTiles;
-        multiply_block<Tile, kTokens>(tiles, count, x, scales, group, totals);
-        tiles += count * kTileBytes;
+        multiply_block<Tile, kPanels, kTokens>(tiles, count, x, scales, group, totals);
         x += count * kTileCols * kTokens;
         i += count;
         if (i == group_end) ++group, group_end += group_tiles;
     }
 }
 
+/// gemv: sums [16 * kPanels] of one token.
+template <class Tile, int kPanels>
+void multiply_token(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
+                    float* sums, uint8_t* scratch) {
+    const double base = placed_base(Tile::kPlacedExponent);
+    PanelScales scales[kPanels];
+    for (int p = 0; p < kPanels; ++p, scratch += scale_scratch_bytes(weight.cols))
+        prepare_scales(weight, panel + p, base, scratch, &scales[p]);
+    multiply_tokens<Tile, kPanels, 1>(weight, panel, scales, x, sums);
+    for (int p = 0; p < kPanels; ++p)
+        finish_sums(scales[p].factor, factor, 1, sums + p * 16);
+}
+
 template <class Tile>
-void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-              int64_t tokens, float* sums, void* scratch) {
+void multiply_token(const CpuWeightView& weight, int64_t panel, int panels, const float* x,
+                    const float* factor, float* sums, uint8_t* scratch) {
+    if (panels == 2) {
+        multiply_token<Tile, 2>(weight, panel, x, factor, sums, scratch);
+    } else {
+        multiply_token<Tile, 1>(weight, panel, x, factor, sums, scratch);
+    }
+}
+
+/// fused: sums [tokens][16].
+template <class Tile>
+void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
+                    int64_t tokens, float* sums, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
-    const uint8_t* tiles = weight.tiles + panel * weight.k_tiles * kTileBytes;
     const int64_t padded = weight.k_tiles * kTileCols;
-    for (int64_t t = 0; t < tokens; t += kGemvTile) {
+    for (int64_t t = 0; t < tokens; t += kFusedTile) {
         float* totals = sums + t * 16;
         const float* block = x + t * padded;
         switch (tokens - t) {
             case 1:
-                multiply_tokens<Tile, 1>(weight, tiles, scales, block, totals);
+                multiply_tokens<Tile, 1, 1>(weight, panel, &scales, block, totals);
                 break;
             case 2:
-                multiply_tokens<Tile, 2>(weight, tiles, scales, block, totals);
+                multiply_tokens<Tile, 1, 2>(weight, panel, &scales, block, totals);
                 break;
             case 3:
-                multiply_tokens<Tile, 3>(weight, tiles, scales, block, totals);
+                multiply_tokens<Tile, 1, 3>(weight, panel, &scales, block, totals);
                 break;
             default:
-                multiply_tokens<Tile, 4>(weight, tiles, scales, block, totals);
+                multiply_tokens<Tile, 1, 4>(weight, panel, &scales, block, totals);
                 break;
         }
     }
@@ -99,7 +151,7 @@ void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const 
 }  // namespace
 
 size_t gemv_scratch_bytes(int64_t k, int64_t) {
-    return scale_scratch_bytes(k);
+    return 2 * scale_scratch_bytes(k);
 }
 
 void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
@@ -107,13 +159,33 @@ void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* 
     pack_tokens<kGemvTile>(x, first, count, packed, factor);
 }
 
-void gemv_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                   const float* factor, int64_t tokens, float* sums, void* scratch) {
+void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                   const float* factor, int64_t, float* sums, void* scratch) {
+    const float* x = static_cast<const float*>(packed);
+    uint8_t* own = static_cast<uint8_t*>(scratch);
+    if (weight.family == TileFamily::kE3M2) {
+        multiply_token<E3M2Tile>(weight, panel, panels, x, factor, sums, own);
+    } else {
+        multiply_token<E2M3Tile>(weight, panel, panels, x, factor, sums, own);
+    }
+}
+
+size_t fused_scratch_bytes(int64_t k, int64_t) {
+    return scale_scratch_bytes(k);
+}
+
+void fused_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                       float* factor) {
+    pack_tokens<kFusedTile>(x, first, count, packed, factor);
+}
+
+void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
+                    const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
     if (weight.family == TileFamily::kE3M2) {
-        multiply<E3M2Tile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E3M2Tile>(weight, panel, x, factor, tokens, sums, scratch);
     } else {
-        multiply<E2M3Tile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E2M3Tile>(weight, panel, x, factor, tokens, sums, scratch);
     }
 }
 

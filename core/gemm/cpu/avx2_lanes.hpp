@@ -13,6 +13,9 @@
 #define FP6LLM_AVX2_INLINE_LAMBDA __attribute__((always_inline))
 // gcc 12 keeps arrays of registers in memory unless every loop over them is unrolled.
 #define FP6LLM_AVX2_UNROLL _Pragma("GCC unroll 16")
+// Keeps loads on their side of it: gcc 12 else starts on the next tile before it has done with one, and runs
+// out of registers.
+#define FP6LLM_AVX2_BARRIER() asm volatile("" ::: "memory")
 
 namespace fp6llm::avx2 {
 

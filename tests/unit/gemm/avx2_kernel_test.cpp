@@ -127,21 +127,26 @@ struct Tokens {
 std::vector<float> run(const CpuGemmKernel& kernel, const CpuWeightView& weight,
                        const TokenSource& x, int64_t tokens) {
     const FpEnvGuard fp_env;
-    AlignedBuffer packed(kernel.packed_bytes(weight.cols, tokens));
-    AlignedBuffer scratch(kernel.scratch_bytes(weight.cols, tokens));
-    std::vector<float> factor(static_cast<size_t>(tokens), kNan);
-    std::vector<float> sums(static_cast<size_t>(tokens * 16), kNan);
+    const int64_t most = std::min(tokens, kernel.max_tokens);
+    AlignedBuffer packed(kernel.packed_bytes(weight.cols, most));
+    AlignedBuffer scratch(kernel.scratch_bytes(weight.cols, most));
+    std::vector<float> factor(static_cast<size_t>(most), kNan);
+    std::vector<float> sums(static_cast<size_t>(most * 16 * kernel.panels_per_call), kNan);
     std::vector<float> y(static_cast<size_t>(tokens * weight.rows), kNan);
     std::memset(packed.data(), 0xFF, packed.size());
     std::memset(scratch.data(), 0xFF, scratch.size());
-    kernel.pack_tokens(x, 0, tokens, packed.data(), factor.data());
-    for (int64_t p = 0; p < weight.panels; ++p) {
-        kernel.multiply(weight, p, 1, packed.data(), factor.data(), tokens, sums.data(),
-                        scratch.data());
-        for (int64_t t = 0; t < tokens; ++t) {
-            for (int64_t r = 0; r < 16; ++r) {
-                y[static_cast<size_t>(t * weight.rows + p * 16 + r)] =
-                    sums[static_cast<size_t>(t * 16 + r)];
+    for (int64_t first = 0; first < tokens; first += most) {
+        const int64_t count = std::min(most, tokens - first);
+        kernel.pack_tokens(x, first, count, packed.data(), factor.data());
+        for (int64_t p = 0; p < weight.panels; p += kernel.panels_per_call) {
+            const int64_t panels = std::min<int64_t>(kernel.panels_per_call, weight.panels - p);
+            kernel.multiply(weight, p, static_cast<int>(panels), packed.data(), factor.data(),
+                            count, sums.data(), scratch.data());
+            for (int64_t t = 0; t < count; ++t) {
+                for (int64_t r = 0; r < 16 * panels; ++r) {
+                    y[static_cast<size_t>((first + t) * weight.rows + p * 16 + r)] =
+                        sums[static_cast<size_t>(t * 16 * panels + r)];
+                }
             }
         }
     }
