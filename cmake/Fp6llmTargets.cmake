@@ -32,7 +32,8 @@ endfunction()
 set(FP6LLM_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
 set(FP6LLM_ISA_FLAGS_avx512
     ${FP6LLM_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512)
-set(FP6LLM_ISA_FLAGS_avx512bf16 ${FP6LLM_ISA_FLAGS_avx512} -mavx512bf16)
+set(FP6LLM_ISA_FLAGS_avx512vnni ${FP6LLM_ISA_FLAGS_avx512} -mavx512vnni -mavx512vbmi)
+set(FP6LLM_ISA_FLAGS_avx512bf16 ${FP6LLM_ISA_FLAGS_avx512vnni} -mavx512bf16)
 
 # fp6llm_add_isa_sources(<isa> <name> <source>...): compiles sources for <isa> into fp6llm_core. Does
 # nothing on other processors than x86-64.

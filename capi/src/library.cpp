@@ -62,7 +62,7 @@ std::string quoted(const char* words) {
 std::string build_info() {
     std::string isas = "\"portable\"";
     if (avx2_kernels() != nullptr) isas += ", \"avx2\"";
-    if (avx512_kernels() != nullptr) isas += ", \"avx512\", \"avx512bf16\"";
+    if (avx512_kernels() != nullptr) isas += ", \"avx512\", \"avx512vnni\", \"avx512bf16\"";
     std::string formats;
     for (const FormatInfo& format : all_formats()) {
         formats += std::string(formats.empty() ? "" : ", ") + '"' + format.name + '"';

@@ -18,7 +18,8 @@
 namespace fp6llm {
 namespace {
 
-constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni,
+                            Isa::kAvx512Bf16};
 
 #if defined(__x86_64__)
 uint64_t read_xcr0() noexcept {
@@ -44,6 +45,7 @@ CpuFeatureWords read_cpu_features() noexcept {
     if (ecx & bit_OSXSAVE) words.xcr0 = read_xcr0();
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return words;
     words.leaf7_ebx = ebx;
+    words.leaf7_ecx = ecx;
     const uint32_t last_subleaf = eax;
     if (last_subleaf >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) {
         words.leaf7_1_eax = eax;
@@ -58,6 +60,7 @@ Isa isa_of([[maybe_unused]] const CpuFeatureWords& words) noexcept {
     constexpr uint64_t kZmmState = 0xE0 | 0x06;  // mask registers, upper halves of ZMM, ZMM16-31
     constexpr uint32_t kAvx2Leaf1 = bit_AVX | bit_FMA | bit_F16C | bit_OSXSAVE;
     constexpr uint32_t kAvx2Leaf7 = bit_AVX2 | bit_BMI | bit_BMI2;
+    constexpr uint32_t kVnniLeaf7 = bit_AVX512VNNI | bit_AVX512VBMI;
     constexpr uint32_t kAvx512Leaf7 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
     const auto has = [](auto word, auto bits) { return (word & bits) == bits; };
 
@@ -66,7 +69,8 @@ Isa isa_of([[maybe_unused]] const CpuFeatureWords& words) noexcept {
         return Isa::kPortable;
     }
     if (!has(words.xcr0, kZmmState) || !has(words.leaf7_ebx, kAvx512Leaf7)) return Isa::kAvx2;
-    return has(words.leaf7_1_eax, uint32_t{bit_AVX512BF16}) ? Isa::kAvx512Bf16 : Isa::kAvx512;
+    if (!has(words.leaf7_ecx, kVnniLeaf7)) return Isa::kAvx512;
+    return has(words.leaf7_1_eax, uint32_t{bit_AVX512BF16}) ? Isa::kAvx512Bf16 : Isa::kAvx512Vnni;
 #else
     return Isa::kPortable;
 #endif
@@ -88,6 +92,8 @@ const char* isa_name(Isa isa) noexcept {
             return "avx2";
         case Isa::kAvx512:
             return "avx512";
+        case Isa::kAvx512Vnni:
+            return "avx512vnni";
         case Isa::kAvx512Bf16:
             return "avx512bf16";
     }

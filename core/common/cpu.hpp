@@ -1,5 +1,5 @@
-// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512bf16)
-// lowers the choice, for tests; asking for more than there is leaves the best there is.
+// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512vnni,
+// avx512bf16) lowers the choice, for tests; asking for more than there is leaves the best there is.
 #pragma once
 
 #include <cstdint>
@@ -7,15 +7,18 @@
 
 namespace fp6llm {
 
-/// Ordered: each level can run everything below it, except that it need not share a weight layout.
+/// Ordered: each level can run everything below it, except that it need not share a weight layout. A
+/// processor that lacks a part of a level counts as the one below: Cascade Lake (VNNI, no VBMI) and
+/// Cooper Lake (BF16, too) are kAvx512.
 enum class Isa : int32_t {
     kPortable = 0,    ///< baseline C++
     kAvx2 = 1,        ///< AVX2 + FMA + F16C
     kAvx512 = 2,      ///< AVX-512 F + BW + DQ + VL
-    kAvx512Bf16 = 3,  ///< kAvx512 + BF16
+    kAvx512Vnni = 3,  ///< kAvx512 + VNNI + VBMI: Ice Lake, Zen 4 and later
+    kAvx512Bf16 = 4,  ///< kAvx512Vnni + BF16: Sapphire Rapids, Zen 4 and later
 };
 
-/// "portable", "avx2", "avx512", "avx512bf16".
+/// "portable", "avx2", "avx512", "avx512vnni", "avx512bf16".
 const char* isa_name(Isa isa) noexcept;
 
 /// The best level of this processor and operating system, by CPUID and XGETBV.

@@ -12,6 +12,7 @@ namespace fp6llm {
 struct CpuFeatureWords {
     uint32_t leaf1_ecx;
     uint32_t leaf7_ebx;
+    uint32_t leaf7_ecx;
     uint32_t leaf7_1_eax;
     uint64_t xcr0;  ///< register state that the operating system saves
 };

@@ -19,8 +19,9 @@ constexpr uint32_t bit(int n) {
 constexpr CpuFeatureWords kFull{
     /*leaf1_ecx=*/bit(12) | bit(27) | bit(28) | bit(29),  // FMA, OSXSAVE, AVX, F16C
     /*leaf7_ebx=*/bit(3) | bit(5) | bit(8) | bit(16) | bit(17) | bit(30) |
-        bit(31),             // BMI1, AVX2, BMI2, AVX512F, DQ, BW, VL
-    /*leaf7_1_eax=*/bit(5),  // AVX512_BF16
+        bit(31),                     // BMI1, AVX2, BMI2, AVX512F, DQ, BW, VL
+    /*leaf7_ecx=*/bit(1) | bit(11),  // AVX512_VBMI, AVX512_VNNI
+    /*leaf7_1_eax=*/bit(5),          // AVX512_BF16
     /*xcr0=*/0xE7,
 };
 
@@ -32,29 +33,33 @@ struct LevelCase {
 
 TEST(IsaOf, NeedsEveryFeatureAndTheSystemsSupport) {
     const LevelCase cases[] = {
-        {"all", {0, 0, 0, 0}, Isa::kAvx512Bf16},
-        {"BF16", {0, 0, bit(5), 0}, Isa::kAvx512},
-        {"AVX512F", {0, bit(16), 0, 0}, Isa::kAvx2},
-        {"AVX512DQ", {0, bit(17), 0, 0}, Isa::kAvx2},
-        {"AVX512BW", {0, bit(30), 0, 0}, Isa::kAvx2},
-        {"AVX512VL", {0, bit(31), 0, 0}, Isa::kAvx2},
-        {"opmask state", {0, 0, 0, 0x20}, Isa::kAvx2},
-        {"ZMM_Hi256 state", {0, 0, 0, 0x40}, Isa::kAvx2},
-        {"Hi16_ZMM state", {0, 0, 0, 0x80}, Isa::kAvx2},
-        {"YMM state", {0, 0, 0, 0x04}, Isa::kPortable},
-        {"XMM state", {0, 0, 0, 0x02}, Isa::kPortable},
-        {"AVX", {bit(28), 0, 0, 0}, Isa::kPortable},
-        {"FMA", {bit(12), 0, 0, 0}, Isa::kPortable},
-        {"F16C", {bit(29), 0, 0, 0}, Isa::kPortable},
-        {"OSXSAVE", {bit(27), 0, 0, 0}, Isa::kPortable},
-        {"AVX2", {0, bit(5), 0, 0}, Isa::kPortable},
-        {"BMI1", {0, bit(3), 0, 0}, Isa::kPortable},
-        {"BMI2", {0, bit(8), 0, 0}, Isa::kPortable},
+        {"all", {}, Isa::kAvx512Bf16},
+        {"BF16 (Ice Lake)", {0, 0, 0, bit(5), 0}, Isa::kAvx512Vnni},
+        {"VBMI (Cooper Lake)", {0, 0, bit(1), 0, 0}, Isa::kAvx512},
+        {"VNNI", {0, 0, bit(11), 0, 0}, Isa::kAvx512},
+        {"VNNI, VBMI and BF16", {0, 0, bit(1) | bit(11), bit(5), 0}, Isa::kAvx512},
+        {"AVX512F", {0, bit(16), 0, 0, 0}, Isa::kAvx2},
+        {"AVX512DQ", {0, bit(17), 0, 0, 0}, Isa::kAvx2},
+        {"AVX512BW", {0, bit(30), 0, 0, 0}, Isa::kAvx2},
+        {"AVX512VL", {0, bit(31), 0, 0, 0}, Isa::kAvx2},
+        {"opmask state", {0, 0, 0, 0, 0x20}, Isa::kAvx2},
+        {"ZMM_Hi256 state", {0, 0, 0, 0, 0x40}, Isa::kAvx2},
+        {"Hi16_ZMM state", {0, 0, 0, 0, 0x80}, Isa::kAvx2},
+        {"YMM state", {0, 0, 0, 0, 0x04}, Isa::kPortable},
+        {"XMM state", {0, 0, 0, 0, 0x02}, Isa::kPortable},
+        {"AVX", {bit(28), 0, 0, 0, 0}, Isa::kPortable},
+        {"FMA", {bit(12), 0, 0, 0, 0}, Isa::kPortable},
+        {"F16C", {bit(29), 0, 0, 0, 0}, Isa::kPortable},
+        {"OSXSAVE", {bit(27), 0, 0, 0, 0}, Isa::kPortable},
+        {"AVX2", {0, bit(5), 0, 0, 0}, Isa::kPortable},
+        {"BMI1", {0, bit(3), 0, 0, 0}, Isa::kPortable},
+        {"BMI2", {0, bit(8), 0, 0, 0}, Isa::kPortable},
         {"everything", kFull, Isa::kPortable},
     };
     for (const LevelCase& c : cases) {
         EXPECT_EQ(
             isa_of({kFull.leaf1_ecx & ~c.missing.leaf1_ecx, kFull.leaf7_ebx & ~c.missing.leaf7_ebx,
+                    kFull.leaf7_ecx & ~c.missing.leaf7_ecx,
                     kFull.leaf7_1_eax & ~c.missing.leaf7_1_eax, kFull.xcr0 & ~c.missing.xcr0}),
             c.expected)
             << "without " << c.name;
@@ -68,7 +73,10 @@ TEST(DetectedIsa, AgreesWithTheCompilersOwnDetection) {
                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                         __builtin_cpu_supports("avx512vl");
     EXPECT_EQ(detected_isa() >= Isa::kAvx2, avx2);
+    const bool vnni =
+        avx512 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi");
     EXPECT_EQ(detected_isa() >= Isa::kAvx512, avx512);
+    EXPECT_EQ(detected_isa() >= Isa::kAvx512Vnni, vnni);
 }
 
 #endif  // __x86_64__
@@ -81,6 +89,8 @@ TEST(LoweredIsa, OnlyEverLowers) {
     EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx2"), Isa::kAvx2);
     EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx512"), Isa::kAvx512);
     EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx512bf16"), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512, "avx512vnni"), Isa::kAvx512);
+    EXPECT_EQ(lowered_isa(Isa::kAvx512Bf16, "avx512vnni"), Isa::kAvx512Vnni);
     EXPECT_EQ(lowered_isa(Isa::kPortable, "avx2"), Isa::kPortable);
 }
 
@@ -99,7 +109,8 @@ TEST(ActiveIsa, FollowsTheEnvironmentAndIsReadOnce) {
 }
 
 TEST(IsaName, RoundTrips) {
-    for (const Isa isa : {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16}) {
+    for (const Isa isa :
+         {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16}) {
         EXPECT_EQ(lowered_isa(Isa::kAvx512Bf16, isa_name(isa)), isa);
     }
 }

@@ -30,7 +30,8 @@ void operator delete(void* memory, size_t) noexcept {
 namespace fp6llm::gemm_testing {
 namespace {
 
-constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16};
+constexpr Isa kAllIsas[] = {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni,
+                            Isa::kAvx512Bf16};
 
 /// A weight of zeros in a chosen swizzle, whatever this processor's is.
 class ShapedWeight {

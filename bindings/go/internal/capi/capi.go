@@ -424,7 +424,7 @@ func GetDeviceCount(backend Backend, count *int32) error {
 
 // GetDeviceInfo: Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
 // that the processor has, or a lower one that the environment variable FP6LLM_CPU_ISA names
-// (portable, avx2, avx512, avx512bf16; read once per process).
+// (portable, avx2, avx512, avx512vnni, avx512bf16; read once per process).
 // @param backend  CPU or CUDA
 // @param ordinal  0 <= ordinal < count
 // @param info     structSize set; receives the description
