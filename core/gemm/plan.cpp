@@ -5,9 +5,9 @@
 //      read every one) and its group size.
 //   2. Its arithmetic must keep what the compute type promises (keeps_promise); more exact than
 //      asked is allowed.
-//   3. Best first: the highest instruction set; then kernels that the tokens are enough for
-//      (min_tokens); then the fastest arithmetic (speed); then the kernel with the smallest
-//      max_tokens that takes the call in one block, else the one with the largest.
+//   3. Best first: the highest instruction set; then kernels that win with so many tokens
+//      (min_tokens to wins_up_to); then the fastest arithmetic (speed); then the kernel with the
+//      smallest max_tokens that takes the call in one block, else the one with the largest.
 //   4. The transposed product has one algorithm, with the best set that reads the swizzle.
 //   5. The reference is last.
 #include "core/gemm/plan.hpp"
@@ -105,11 +105,15 @@ int speed(Arithmetic arithmetic, DataType x_type) {
     return 0;
 }
 
+/// Whether it is meant for so many tokens, or only there for who asks for it.
+bool wins(const CpuGemmKernel& kernel, int64_t tokens) {
+    return tokens >= kernel.min_tokens && (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
+}
+
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
-    const bool a_wins = problem.tokens >= a.kernel->min_tokens;
-    const bool b_wins = problem.tokens >= b.kernel->min_tokens;
+    const bool a_wins = wins(*a.kernel, problem.tokens), b_wins = wins(*b.kernel, problem.tokens);
     if (a_wins != b_wins) return a_wins;
     const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
     const int b_speed = speed(b.kernel->arithmetic, problem.x_type);

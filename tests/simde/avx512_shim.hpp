@@ -43,6 +43,14 @@ static inline void mask_storeu_epi32(void* to, __mmask16 mask, __m512i value) {
     }
 }
 
+static inline __m512i maskz_loadu_epi32(__mmask16 mask, const void* from) {
+    U32x16 lanes = {};
+    for (int i = 0; i < 16; ++i) {
+        if (mask >> i & 1) std::memcpy(&lanes.at[i], static_cast<const char*>(from) + 4 * i, 4);
+    }
+    return bit_copy<__m512i>(lanes);
+}
+
 static inline __m512i cvtepu8_epi32(__m128i value) {
     const auto bytes = bit_copy<Array<unsigned char, 16>>(value);
     U32x16 lanes;
@@ -65,12 +73,27 @@ static inline __m512d maskz_cvtps_pd(__mmask8, __m256 value) {
     return bit_copy<__m512d>(lanes);
 }
 
+struct TwoOfInts {
+    __m256i at[2];
+};
 struct TwoOfHalfs {
     __m128i at[2];
 };
 struct TwoOfFloats {
     __m256 at[2];
 };
+
+static inline __m512i cvtps_epi32(__m512 value) {
+    const auto floats = bit_copy<TwoOfFloats>(value);
+    return bit_copy<__m512i>(
+        TwoOfInts{{_mm256_cvtps_epi32(floats.at[0]), _mm256_cvtps_epi32(floats.at[1])}});
+}
+
+static inline __m512 cvtepi32_ps(__m512i value) {
+    const auto ints = bit_copy<TwoOfInts>(value);
+    return bit_copy<__m512>(
+        TwoOfFloats{{_mm256_cvtepi32_ps(ints.at[0]), _mm256_cvtepi32_ps(ints.at[1])}});
+}
 
 static inline __m512 maskz_cvtph_ps(__mmask16, __m256i value) {
     const auto halfs = bit_copy<TwoOfHalfs>(value);
@@ -91,6 +114,14 @@ static inline __m256i cvtepi32_epi16(__m512i value) {
     for (int i = 0; i < 16; ++i)
         words.at[i] = static_cast<unsigned short>(lanes.at[i]);
     return bit_copy<__m256i>(words);
+}
+
+static inline __m128i cvtepi32_epi8(__m512i value) {
+    const U32x16 lanes = bit_copy<U32x16>(value);
+    Array<unsigned char, 16> bytes;
+    for (int i = 0; i < 16; ++i)
+        bytes.at[i] = static_cast<unsigned char>(lanes.at[i]);
+    return bit_copy<__m128i>(bytes);
 }
 
 /// fp32 to bf16, to nearest even; subnormals become zero, NaN stays NaN, as in vcvtneps2bf16.
@@ -116,6 +147,14 @@ static inline __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
 #undef _mm512_mask_storeu_epi32
 #define _mm512_mask_storeu_epi32(to, mask, value) \
     fp6llm_avx512_shim::mask_storeu_epi32(to, mask, value)
+#undef _mm512_maskz_loadu_epi32
+#define _mm512_maskz_loadu_epi32(mask, from) fp6llm_avx512_shim::maskz_loadu_epi32(mask, from)
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32(value) fp6llm_avx512_shim::cvtps_epi32(value)
+#undef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps(value) fp6llm_avx512_shim::cvtepi32_ps(value)
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8(value) fp6llm_avx512_shim::cvtepi32_epi8(value)
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(value) fp6llm_avx512_shim::cvtepu8_epi32(value)
 #undef _mm512_maskz_cvtepu8_epi32

@@ -6,9 +6,14 @@ namespace fp6llm {
 namespace FP6LLM_AVX512_NAMESPACE {
 namespace {
 
+/// Token counts with which a row wins over more exact rows; see CpuGemmKernel.
+struct Wins {
+    int64_t from = 1, up_to = 0;
+};
+
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithmetic arithmetic,
                                  int panels, int64_t max_tokens, int token_tile, int group_multiple,
-                                 const KernelFunctions& f) {
+                                 const KernelFunctions& f, Wins wins = {}) {
     return {algo,
             name,
             isa,
@@ -21,27 +26,62 @@ constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithm
             f.pack_tokens,
             f.scratch_bytes,
             f.multiply,
-            token_tile};
+            token_tile,
+            wins.from,
+            wins.up_to};
 }
 
-constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16;
+constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,
+                     kBf16x2 = Arithmetic::kBf16x2, kI16 = Arithmetic::kI16, kI8 = Arithmetic::kI8;
+constexpr Isa kAvx512 = Isa::kAvx512, kVnni = Isa::kAvx512Vnni, kBf16Isa = Isa::kAvx512Bf16;
+constexpr int64_t kNever = INT64_MAX;
 
 }  // namespace
 
+// Instructions of the hot loops per 256 weights and call of so many tokens (gcc 12), multiplications
+// in brackets:
+//
+//                 1 token     16 tokens, fused     12 tokens, gemm
+//   f32           60 (16)     312 (256)            344 (192)
+//   bf16          36 (8)      156 (128)            172 (96)
+//   bf16x2        42 (16)     324 (256)            316 (192)
+//   i16           36 (8)      156 (128)            172 (96)
+//   i8            24 (4)      83 (64)              86 (48)
+//
+// The limits of f32 and bf16 come from measurements of a prototype on Zen 5. Those of bf16x2, i16 and
+// i8 are predicted from these counts, not yet tuned on a processor that has the instructions: decoding
+// is a tenth of the work of a fused tile of 16 tokens with i16, as with bf16, and a fifth with i8.
+// bf16x2 is for few tokens, where decoding counts: with more it tied with fp32 FMAs on Zen 5, and
+// would lose wherever vdpbf16ps is slower than they are.
 const CpuKernelSet* kernels() noexcept {
     // Token blocks of the last rows keep packed activations of common widths within a few MiB.
     static const CpuGemmKernel rows[] = {
-        make_row(200, "avx512_fp6_gemv_f32", Isa::kAvx512, kF32, 2, kGemvTokens, 0, kTileCols,
-                 kGemvF32),
-        make_row(201, "avx512_fp6_fused_f32", Isa::kAvx512, kF32, 1, kFusedTokens, 0, kTileCols,
+        make_row(200, "avx512_fp6_gemv_f32", kAvx512, kF32, 2, kGemvTokens, 0, kTileCols, kGemvF32),
+        make_row(201, "avx512_fp6_fused_f32", kAvx512, kF32, 1, kFusedTokens, 0, kTileCols,
                  kFusedF32),
-        make_row(202, "avx512_fp6_gemm_f32", Isa::kAvx512, kF32, 2, 96, kGemmTokens, 8, kGemmF32),
-        make_row(210, "avx512bf16_fp6_gemv_bf16", Isa::kAvx512Bf16, kBf16, 2, kGemvTokens, 0,
-                 kTileCols, kGemvBf16),
-        make_row(211, "avx512bf16_fp6_fused_bf16", Isa::kAvx512Bf16, kBf16, 1, 128, kFusedTokens,
-                 kTileCols, kFusedBf16),
-        make_row(212, "avx512bf16_fp6_gemm_bf16", Isa::kAvx512Bf16, kBf16, 2, 192, kGemmTokens, 8,
+        make_row(202, "avx512_fp6_gemm_f32", kAvx512, kF32, 2, 96, kGemmTokens, 8, kGemmF32),
+        make_row(210, "avx512bf16_fp6_gemv_bf16", kBf16Isa, kBf16, 2, kGemvTokens, 0, kTileCols,
+                 kGemvBf16),
+        make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, 128, kFusedTokens, kTileCols,
+                 kFusedBf16),
+        make_row(212, "avx512bf16_fp6_gemm_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens, 8,
                  kGemmBf16),
+        make_row(220, "avx512bf16_fp6_gemv_bf16x2", kBf16Isa, kBf16x2, 2, kGemvTokens, 0, kTileCols,
+                 kGemvBf16x2, Wins{1, kGemvTokens}),
+        make_row(221, "avx512bf16_fp6_fused_bf16x2", kBf16Isa, kBf16x2, 1, 96, kFusedTokens,
+                 kTileCols, kFusedBf16x2, Wins{kNever}),
+        make_row(222, "avx512bf16_fp6_gemm_bf16x2", kBf16Isa, kBf16x2, 2, 96, kGemmTokens, 8,
+                 kGemmBf16x2, Wins{kNever}),
+        make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, 2, kGemvTokens, 0, kTileCols,
+                 kGemvI16),
+        make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1, 128, kFusedTokens, kTileCols,
+                 kFusedI16),
+        make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
+        make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, 2, kGemvTokens, 0, kTileCols, kGemvI8),
+        make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, 32, kFusedTokens, kTileCols,
+                 kFusedI8),
+        make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
+                 kGemmI8),
     };
     static const CpuKernelSet set = {Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel,
                                      store};

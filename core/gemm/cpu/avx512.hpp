@@ -2,6 +2,7 @@
 //
 //   avx512.cpp       baseline code: the kernel table, never runs a vector instruction
 //   avx512_f32.cpp   -mavx512f/bw/dq/vl: fp32 kernels, decode_panel, store
+//   avx512_i16.cpp, avx512_i8.cpp   the same with -mavx512vnni/vbmi: integer kernels
 //   avx512_bf16.cpp  the same with -mavx512bf16: vdpbf16ps kernels
 #pragma once
 
@@ -27,6 +28,9 @@ constexpr int kGemmTokens = 12;   ///< two panels, decoded to scratch
 
 extern const KernelFunctions kGemvF32, kFusedF32, kGemmF32;
 extern const KernelFunctions kGemvBf16, kFusedBf16, kGemmBf16;
+extern const KernelFunctions kGemvBf16x2, kFusedBf16x2, kGemmBf16x2;
+extern const KernelFunctions kGemvI16, kFusedI16, kGemmI16;
+extern const KernelFunctions kGemvI8, kFusedI8, kGemmI8;
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out);

@@ -18,23 +18,25 @@ constexpr int kLanes = kTileRows;
 constexpr int kPairsPerTile = kTileCols / 2;
 constexpr int kPrefetchBytes = 3072;  // best or level among 512 B..16 KiB (cpu-kernels study)
 
-/// The bf16 values of a family's 64 codes.
-struct Table {
+/// The values of a family's 64 codes as 16-bit words: of bf16, or of integers.
+struct WordTable {
     __m512i low, high;
 };
+using Bf16Table = WordTable;
 
-FP6LLM_AVX512_INLINE __m512i load_16_values(const float* values) {
-    return _mm512_srli_epi32(_mm512_castps_si512(_mm512_loadu_ps(values)), 16);
+/// The low words of 32 lanes, `first`'s lowest.
+FP6LLM_AVX512_INLINE __m512i join_words(__m512i first, __m512i second) {
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(first)),
+                              _mm512_cvtepi32_epi16(second), 1);
 }
 
-FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+/// The bf16 values of a family's codes.
+FP6LLM_AVX512_INLINE Bf16Table load_bf16_table(TileFamily family) {
     const float* values = tile_values(family);
-    const auto join = [](__m512i first, __m512i second) {
-        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi32_epi16(first)),
-                                  _mm512_cvtepi32_epi16(second), 1);
+    const auto load = [values](int code) {
+        return _mm512_srli_epi32(_mm512_castps_si512(_mm512_loadu_ps(values + code)), 16);
     };
-    return {join(load_16_values(values), load_16_values(values + 16)),
-            join(load_16_values(values + 32), load_16_values(values + 48))};
+    return {join_words(load(0), load(16)), join_words(load(32), load(48))};
 }
 
 /// The three vectors of a tile.
@@ -68,13 +70,13 @@ FP6LLM_AVX512_INLINE __m512i pair_codes(const TileWords& w) {
 }
 
 template <int kPair>
-FP6LLM_AVX512_INLINE __m512i decode_pair(const Table& table, const TileWords& words) {
+FP6LLM_AVX512_INLINE __m512i decode_pair(const WordTable& table, const TileWords& words) {
     return _mm512_permutex2var_epi16(table.low, pair_codes<kPair>(words), table.high);
 }
 
 /// Calls use(pair index, bf16 pairs) for the eight pairs of a tile.
 template <class Use>
-FP6LLM_AVX512_INLINE void for_each_pair(const Table& table, const uint8_t* tile, Use use) {
+FP6LLM_AVX512_INLINE void for_each_pair(const WordTable& table, const uint8_t* tile, Use use) {
     const TileWords words = load_tile(tile);
     use(0, decode_pair<0>(table, words));
     use(1, decode_pair<1>(table, words));

@@ -1,30 +1,38 @@
 // AVX-512 kernels with fp32 arithmetic: exact products for any activation type. Needs F+BW+DQ+VL.
-#include "core/gemm/cpu/avx512_multiply.hpp"
+#include "core/gemm/cpu/avx512_float.hpp"
 #include "core/gemm/cpu/store_impl.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
 
-struct F32Ops {
+struct F32Ops : FloatLoops<F32Ops> {
     using Step = float;
-    static constexpr int kPairSteps = 2;
+    using Table = Bf16Table;
     static constexpr int kChains = 8;
+    static constexpr int kColumns = 1;
+    static constexpr int kParts = 1;
     static constexpr int kScratchColumns = 192;
-
-    static constexpr int64_t steps(int64_t columns) { return columns; }
 
     FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
         return _mm512_castps_si512(_mm512_load_ps(values + step));
     }
 
+    FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
+
     template <class Use>
-    FP6LLM_AVX512_INLINE void for_each_step(__m512i pair, Use use) {
-        use(0, _mm512_castps_si512(even_values(pair)));
-        use(1, _mm512_castps_si512(odd_values(pair)));
+    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+        for_each_pair(table, tile, [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
+            use(2 * pair, _mm512_castps_si512(even_values(values)));
+            use(2 * pair + 1, _mm512_castps_si512(odd_values(values)));
+        });
     }
 
+    FP6LLM_AVX512_INLINE __m512 broadcast(const float* x) { return _mm512_set1_ps(*x); }
+    FP6LLM_AVX512_INLINE __m512 multiply_add(__m512 sum, __m512i weights, __m512 x) {
+        return _mm512_fmadd_ps(_mm512_castsi512_ps(weights), x, sum);
+    }
     FP6LLM_AVX512_INLINE __m512 multiply_add(__m512 sum, __m512i weights, const float* x) {
-        return _mm512_fmadd_ps(_mm512_castsi512_ps(weights), _mm512_set1_ps(*x), sum);
+        return multiply_add(sum, weights, broadcast(x));
     }
 };
 
@@ -36,7 +44,7 @@ constexpr KernelFunctions kGemmF32 = gemm_functions<F32Ops>();
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out) {
-    const Table table = load_table(weight.family);
+    const Bf16Table table = load_bf16_table(weight.family);
     const int64_t group_size = group_columns(weight);
     int64_t scaled_to = 0;  // the scales in `scales` hold for columns below
     __m512 scales = _mm512_setzero_ps();

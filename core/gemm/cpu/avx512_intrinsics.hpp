@@ -7,9 +7,13 @@
 #ifdef FP6LLM_AVX512_EMULATED
 #define FP6LLM_AVX512_NAMESPACE avx512_simde
 #define FP6LLM_AVX512_INLINE static inline
+#define FP6LLM_AVX512_MEMBER inline
 #define FP6LLM_AVX512_INLINE_LAMBDA
 #define FP6LLM_AVX512_UNROLL
 #define FP6LLM_AVX512_LAUNDER(pointer)
+#define FP6LLM_AVX512_LAUNDER_MEMORY(pointer)
+#define FP6LLM_AVX512_DOT(name, sum, weights, x, intrinsic) sum = intrinsic
+#define FP6LLM_AVX512_DOT_AT(name, sum, weights, at, intrinsic) sum = intrinsic
 #else
 // gcc 12 takes the undefined operand inside its own intrinsics for a mistake (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
@@ -21,8 +25,18 @@
 // Accumulator arrays stay in registers only if every function that sees them is inlined and every
 // loop over them unrolled: gcc 12 and clang 19 both leave them in memory otherwise.
 #define FP6LLM_AVX512_INLINE static inline __attribute__((always_inline))
+#define FP6LLM_AVX512_MEMBER inline __attribute__((always_inline))
 #define FP6LLM_AVX512_INLINE_LAMBDA __attribute__((always_inline))
 #define FP6LLM_AVX512_UNROLL _Pragma("GCC unroll 16")
 // Hides a pointer's value from the compiler, lest it keep in registers what was read through it.
 #define FP6LLM_AVX512_LAUNDER(pointer) asm("" : "+r"(pointer))
+// The same, and what was stored there is not known in registers, either.
+#define FP6LLM_AVX512_LAUNDER_MEMORY(pointer) asm volatile("" : "+r"(pointer) : : "memory")
+// Dot products with x in a register, or broadcast from memory; `intrinsic` is what they stand for.
+// Through intrinsics, gcc 12 broadcasts to a register first, and moves and spills integer sums, whose
+// type the intrinsics convert.
+#define FP6LLM_AVX512_DOT(name, sum, weights, x, intrinsic) \
+    asm(name " %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(x))
+#define FP6LLM_AVX512_DOT_AT(name, sum, weights, at, intrinsic) \
+    asm(name " %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(weights), "m"(*(at)))
 #endif

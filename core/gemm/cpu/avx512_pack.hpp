@@ -1,10 +1,14 @@
 // Packing of activations. A kernel reads them as 32-bit steps, broadcast to all rows of a panel:
 //
-//   fp32 kernels   step = x[k]                            K16 = k rounded up to 16 steps
-//   bf16 kernels   step = bf16 x[2 s] | bf16 x[2 s + 1] << 16        K16 / 2 steps
+//   fp32 kernels     x[k]                                          K16 = k rounded up to 16 steps
+//   bf16 kernels     bf16 x[2 s] | bf16 x[2 s + 1] << 16           K16 / 2
+//   bf16x2 kernels   the same of the upper parts, then of the lower     K16
+//   int16 kernels    q[2 s] | q[2 s + 1] << 16                     K16 / 2, and a head per block
+//   int8 kernels     q[4 s .. 4 s + 3], the first lowest           K16 / 4, and a head per block
 //
-// A block of tokens is cut into tiles of nearly equal size; a tile is uint32 [steps][tokens of
-// tile], tiles follow each other. Steps beyond k are zero.
+// A block of tokens is cut into tiles of so many tokens as the kernel keeps in registers; a tile is
+// uint32 [steps][tokens of tile], tiles follow each other. Steps beyond k are zero. An Ops type has
+// load_steps(values, step): 16 steps, from step `step` on, of fp32 values.
 #pragma once
 
 #include "core/gemm/cpu/avx512_decode.hpp"
@@ -77,36 +81,44 @@ FP6LLM_AVX512_INLINE void interleave(const float* values, int64_t count, int64_t
     }
 }
 
-/// Packs tokens [first, first + count), count <= 16, into one tile.
+/// values[t][kChunkColumns] = columns [k, k + kChunkColumns) of tokens [first, first + count), zero
+/// beyond x.k.
+FP6LLM_AVX512_INLINE void load_chunk(const TokenSource& x, int64_t first, int64_t count, int64_t k,
+                                     float* values) {
+    const int64_t columns = x.k - k < kChunkColumns ? x.k - k : kChunkColumns;
+    for (int64_t t = 0; t < count; ++t) {
+        float* row = values + t * kChunkColumns;
+        load_token(x, first + t, k, columns, row);
+        for (int64_t i = columns; i < kChunkColumns; ++i)
+            row[i] = 0.0f;
+    }
+}
+
+/// Packs tokens [first, first + count), count <= 16, into one tile without heads.
 template <class Ops>
-FP6LLM_AVX512_INLINE void pack_tile(const TokenSource& x, int64_t first, int64_t count,
-                                    typename Ops::Step* out) {
+FP6LLM_AVX512_INLINE void pack_plain_tile(const TokenSource& x, int64_t first, int64_t count,
+                                          typename Ops::Step* out) {
     alignas(64) float values[kBlockSteps * kChunkColumns];
     const int64_t padded = padded_columns(x.k);
     for (int64_t k = 0; k < padded; k += kChunkColumns) {
-        const int64_t columns = x.k - k < kChunkColumns ? x.k - k : kChunkColumns;
-        for (int64_t t = 0; t < count; ++t) {
-            float* row = values + t * kChunkColumns;
-            load_token(x, first + t, k, columns, row);
-            for (int64_t i = columns; i < kChunkColumns; ++i)
-                row[i] = 0.0f;
-        }
+        load_chunk(x, first, count, k, values);
         const int64_t stop = padded - k < kChunkColumns ? padded - k : kChunkColumns;
-        interleave<Ops>(values, count, Ops::steps(stop), out + Ops::steps(k) * count);
+        interleave<Ops>(values, count, Ops::packed_steps(stop), out + Ops::packed_steps(k) * count);
     }
 }
 
 template <class Ops>
 size_t packed_bytes(int64_t k, int64_t tokens) {
-    return static_cast<size_t>(tokens * Ops::steps(padded_columns(k))) * sizeof(typename Ops::Step);
+    return static_cast<size_t>(tokens * Ops::packed_steps(padded_columns(k))) *
+           sizeof(typename Ops::Step);
 }
 
 template <class Ops, int kTile>
 void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed, float* factor) {
-    const int64_t steps = Ops::steps(padded_columns(x.k));
+    const int64_t steps = Ops::packed_steps(padded_columns(x.k));
     for (int64_t t = 0; t < count; t += kTile) {
         const int64_t size = count - t < kTile ? count - t : kTile;
-        pack_tile<Ops>(x, first + t, size, static_cast<typename Ops::Step*>(packed) + t * steps);
+        Ops::pack_tile(x, first + t, size, static_cast<typename Ops::Step*>(packed) + t * steps);
     }
     for (int64_t t = 0; t < count; ++t)
         factor[t] = 1.0f;

@@ -84,6 +84,8 @@ struct CpuGemmKernel {
     int token_tile = 0;
     /// Fewest tokens from which it wins over more exact kernels of its set.
     int64_t min_tokens = 1;
+    /// Most tokens up to which it does; 0: no limit.
+    int64_t wins_up_to = 0;
 };
 
 /// One instruction set's row block in the registry.
@@ -104,6 +106,6 @@ struct CpuKernelSet {
 /// Kernel sets that this build has. avx2 and avx512 return nullptr where not built.
 const CpuKernelSet* portable_kernels() noexcept;
 const CpuKernelSet* avx2_kernels() noexcept;
-const CpuKernelSet* avx512_kernels() noexcept;  ///< fp32 rows, and bf16 rows of isa kAvx512Bf16
+const CpuKernelSet* avx512_kernels() noexcept;  ///< rows of isa kAvx512 and above
 
 }  // namespace fp6llm

@@ -6,8 +6,9 @@ import re
 import subprocess
 import sys
 
-MULTIPLY = re.compile(r"vfmadd|vdpbf16ps")
-LOOK_UP = re.compile(r"vperm[it]2w")
+MULTIPLY = re.compile(r"vfmadd|vdpbf16ps|vpdpwssd|vpdpbusd")
+LOOK_UP = re.compile(r"vperm[it]2w|vpermb")
+STORE = re.compile(r"vmov\w+ +%zmm\d+,[^%]*\(")
 STACK = re.compile(r"zmm.*\((%rsp|%rbp)\)|\((%rsp|%rbp)\).*zmm")
 
 
@@ -50,6 +51,10 @@ def main(objdump, *objects):
                 look_ups = sum(bool(LOOK_UP.search(text)) for text in loop)
                 if "multiply_" not in name or not multiplies:
                     continue
+                # What multiplies without decoding and stores is the end of a group.
+                if not look_ups and any(STORE.search(text) and not STACK.search(text)
+                                        for text in loop):
+                    continue
                 checked += 1
                 stack = [text for text in loop if STACK.search(text)]
                 if stack:
@@ -58,7 +63,7 @@ def main(objdump, *objects):
                           f"{multiplies} multiplications, {look_ups} look-ups")
     print(f"{checked} loops, {spilled} with vectors on the stack")
     # 19 direct and 24 scratch kernels per object file; fewer means that this script has gone blind.
-    return 1 if spilled or checked < 40 * len(objects) else 0
+    return 1 if spilled or checked < 43 * len(objects) else 0
 
 
 if __name__ == "__main__":

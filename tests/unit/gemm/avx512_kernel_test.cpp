@@ -1,8 +1,11 @@
 // The AVX-512 kernels against sums in double, one row of the registry at a time, on weights built
 // by hand. "Simde" tests run their emulation on any processor, "Native" tests the real instructions
 // where the processor has them.
+#include <map>
+
 #include "core/common/math.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
+#include "tests/unit/gemm/integer_reference.hpp"
 #ifdef FP6LLM_HAVE_SIMDE
 #include "tests/simde/avx512_kernels.hpp"
 #endif
@@ -145,6 +148,40 @@ struct ExactSums {
     std::vector<double> sum, magnitude;
 };
 
+/// What a kernel makes of a token's activations.
+std::vector<double> kept_activations(const TestTokens& x, int64_t token, int64_t cols,
+                                     Arithmetic arithmetic) {
+    std::vector<double> kept;
+    for (int64_t k = 0; k < cols && !is_integer(arithmetic); ++k) {
+        const auto value = static_cast<float>(x.at(token, k));
+        uint32_t bits;
+        std::memcpy(&bits, &value, sizeof bits);
+        bits &= 0xFFFF0000u;
+        float upper;
+        std::memcpy(&upper, &bits, sizeof bits);
+        const double exact = static_cast<double>(value), rest = exact - static_cast<double>(upper);
+        kept.push_back(arithmetic == Arithmetic::kF32 ? exact
+                       : arithmetic == Arithmetic::kBf16
+                           ? round_to(DataType::kBF16, exact)
+                           : exact - rest + round_to(DataType::kBF16, rest));
+    }
+    if (is_integer(arithmetic)) {
+        const IntegerToken integers = integer_token(x, token, cols, arithmetic);
+        for (int64_t k = 0; k < cols; ++k) {
+            const auto block = static_cast<size_t>(k / kActivationBlock);
+            kept.push_back(static_cast<double>(integers.scale[block]) *
+                           integers.q[static_cast<size_t>(k)]);
+        }
+    }
+    return kept;
+}
+
+/// An activation near 1 that every arithmetic keeps exactly where it is a block's largest.
+float exact_one(Arithmetic arithmetic) {
+    const float most = largest_integer(arithmetic);
+    return is_integer(arithmetic) ? most / (most + 1) : 1.0f;
+}
+
 ExactSums exact_sums(PanelWeight& weight, const TestTokens& x, Arithmetic arithmetic) {
     const int64_t rows = weight.view().rows, cols = weight.view().cols;
     std::vector<double> w, activations;
@@ -153,11 +190,8 @@ ExactSums exact_sums(PanelWeight& weight, const TestTokens& x, Arithmetic arithm
             w.push_back(weight.value(r, k) * weight.scale(r, k));
     }
     for (int64_t t = 0; t < x.tokens(); ++t) {
-        for (int64_t k = 0; k < cols; ++k) {
-            activations.push_back(arithmetic == Arithmetic::kBf16
-                                      ? round_to(DataType::kBF16, x.at(t, k))
-                                      : x.at(t, k));
-        }
+        const std::vector<double> kept = kept_activations(x, t, cols, arithmetic);
+        activations.insert(activations.end(), kept.begin(), kept.end());
     }
     ExactSums exact;
     for (int64_t t = 0; t < x.tokens(); ++t) {
@@ -190,17 +224,22 @@ class Avx512Kernel : public testing::TestWithParam<const CpuKernelSet*> {
             const CpuGemmKernel& kernel = GetParam()->kernels[i];
             if (GetParam() == avx512_kernels() && kernel.isa > active_isa()) continue;
             if (weight.view().group_size % kernel.group_multiple != 0) continue;
+            if (kernel.arithmetic == Arithmetic::kI8 && weight.view().family != TileFamily::kE2M3) {
+                continue;
+            }
             SCOPED_TRACE(kernel.name);
             test(kernel);
         }
     }
 
     void expect_sums(PanelWeight& weight, TestTokens& x) {
-        const ExactSums f32 = exact_sums(weight, x, Arithmetic::kF32);
-        const ExactSums bf16 = exact_sums(weight, x, Arithmetic::kBf16);
+        std::map<Arithmetic, ExactSums> made;
         const int64_t rows = weight.view().rows, ld = weight.view().panels * kTileRows;
         for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
-            const ExactSums& exact = kernel.arithmetic == Arithmetic::kF32 ? f32 : bf16;
+            if (made.count(kernel.arithmetic) == 0) {
+                made[kernel.arithmetic] = exact_sums(weight, x, kernel.arithmetic);
+            }
+            const ExactSums& exact = made[kernel.arithmetic];
             const std::vector<float> sums = run_kernel(kernel, weight, x);
             for (int64_t i = 0; i < x.tokens() * rows; ++i) {
                 const int64_t token = i / rows, row = i % rows;
@@ -226,16 +265,17 @@ TEST_P(Avx512Kernel, DecodesEveryCodeExactly) {
                     weight.code(r, k) = static_cast<uint8_t>((r + k) % 64);
             }
             weight.pack();
-            TestTokens x(DataType::kF32, kCols, kCols, false, 3);
-            for (int64_t t = 0; t < kCols; ++t) {
-                for (int64_t k = 0; k < kCols; ++k)
-                    x.set(t, k, t == k ? 1.0f : 0.0f);
-            }
             for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
+                const float one = exact_one(kernel.arithmetic);
+                TestTokens x(DataType::kF32, kCols, kCols, false, 3);
+                for (int64_t t = 0; t < kCols; ++t) {
+                    for (int64_t k = 0; k < kCols; ++k)
+                        x.set(t, k, t == k ? one : 0.0f);
+                }
                 const std::vector<float> sums = run_kernel(kernel, weight, x);
                 for (int64_t t = 0; t < kCols; ++t) {
                     for (int64_t r = 0; r < 48; ++r) {
-                        const float exact = static_cast<float>(weight.value(r, t)) *
+                        const float exact = static_cast<float>(weight.value(r, t)) * one *
                                             static_cast<float>(weight.scale(r, t));
                         ASSERT_EQ(sums[static_cast<size_t>(t * 48 + r)], exact)
                             << "row " << r << " column " << t;
@@ -248,8 +288,9 @@ TEST_P(Avx512Kernel, DecodesEveryCodeExactly) {
 
 TEST_P(Avx512Kernel, EveryTokenCountAgreesWithDouble) {
     for (const Scaling& scaling : kScalings) {
-        PanelWeight weight(48, 90, TileFamily::kE3M2, scaling, random);
         for (int64_t tokens = 1; tokens <= 37; ++tokens) {
+            const TileFamily family = tokens % 2 ? TileFamily::kE3M2 : TileFamily::kE2M3;
+            PanelWeight weight(48, 90, family, scaling, random);
             SCOPED_TRACE(scaling.name() + ", tokens " + std::to_string(tokens));
             TestTokens x(DataType::kF32, tokens, 90, false, 3);
             x.fill(random);
@@ -291,17 +332,18 @@ TEST_P(Avx512Kernel, EveryActivationTypeAndOrderAgreesWithDouble) {
 TEST_P(Avx512Kernel, AppliesE8m0FromEndToEnd) {
     for (int exponent : {0, 1, 2, 5, 126, 200, 250, 251, 253, 254}) {
         SCOPED_TRACE("E8M0 " + std::to_string(exponent));
-        PanelWeight weight(32, 64, TileFamily::kE3M2, {ScaleMode::kMx, 32}, random);
+        PanelWeight weight(32, 64, TileFamily::kE2M3, {ScaleMode::kMx, 32}, random);
         for (int64_t r = 0; r < 32; ++r) {
             weight.e8m0(r, 0) = weight.e8m0(r, 1) = static_cast<uint8_t>(exponent);
         }
-        TestTokens x(DataType::kF32, 14, 64, false, 0);
-        for (int64_t t = 0; t < 14; ++t) {
-            // One product per sum, and large scales meet small activations.
-            for (int64_t k = 0; k < 64; ++k)
-                x.set(t, k, k != t * 4 ? 0.0f : exponent > 127 ? 0.03125f : 32.0f);
-        }
         for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
+            // One product per sum, and large scales meet small activations.
+            const float large = exact_one(kernel.arithmetic) * (exponent > 127 ? 0x1p-8f : 32.0f);
+            TestTokens x(DataType::kF32, 14, 64, false, 0);
+            for (int64_t t = 0; t < 14; ++t) {
+                for (int64_t k = 0; k < 64; ++k)
+                    x.set(t, k, k == t * 4 ? large : 0.0f);
+            }
             const std::vector<float> sums = run_kernel(kernel, weight, x);
             for (int64_t t = 0; t < 14; ++t) {
                 for (int64_t r = 0; r < 32; ++r) {
@@ -315,7 +357,7 @@ TEST_P(Avx512Kernel, AppliesE8m0FromEndToEnd) {
 }
 
 TEST_P(Avx512Kernel, E8m0NanReachesOnlyItsRow) {
-    PanelWeight weight(32, 64, TileFamily::kE3M2, {ScaleMode::kMx, 32}, random);
+    PanelWeight weight(32, 64, TileFamily::kE2M3, {ScaleMode::kMx, 32}, random);
     weight.e8m0(5, 1) = 255;
     TestTokens x(DataType::kF32, 20, 64, false, 0);
     x.fill(random);
@@ -327,7 +369,7 @@ TEST_P(Avx512Kernel, E8m0NanReachesOnlyItsRow) {
 }
 
 TEST_P(Avx512Kernel, NanAndInfinityReachOnlyTheirToken) {
-    PanelWeight weight(32, 50, TileFamily::kE3M2, {ScaleMode::kRow, 0}, random);
+    PanelWeight weight(32, 50, TileFamily::kE2M3, {ScaleMode::kRow, 0}, random);
     for (int64_t r = 0; r < 32; ++r)
         weight.code(r, 49) = 1;
     weight.pack();
@@ -340,8 +382,9 @@ TEST_P(Avx512Kernel, NanAndInfinityReachOnlyTheirToken) {
             const std::vector<float> sums = run_kernel(kernel, weight, x);
             for (size_t i = 0; i < sums.size(); ++i) {
                 const size_t token = i / 32;
-                ASSERT_EQ(std::isnan(sums[i]), token == 0);
-                ASSERT_EQ(std::isinf(sums[i]), token == 1);
+                const bool integer = is_integer(kernel.arithmetic);  // makes NaN of both
+                ASSERT_EQ(std::isnan(sums[i]), token == 0 || (integer && token == 1));
+                ASSERT_EQ(std::isinf(sums[i]), !integer && token == 1);
             }
         });
     }
@@ -371,7 +414,7 @@ TEST_P(Avx512Kernel, DecodePanelIsExact) {
 }
 
 TEST_P(Avx512Kernel, PacksTilesApart) {
-    PanelWeight weight(16, 70, TileFamily::kE3M2, {ScaleMode::kRow, 0}, random);
+    PanelWeight weight(16, 70, TileFamily::kE2M3, {ScaleMode::kRow, 0}, random);
     TestTokens x(DataType::kF16, 40, 70, false, 0);
     x.fill(random);
     for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
@@ -385,6 +428,59 @@ TEST_P(Avx512Kernel, PacksTilesApart) {
                                parts.data() + kernel.packed_bytes(70, t), factor.data() + t);
         }
         EXPECT_EQ(whole, parts);
+    });
+}
+
+// One product per sum with a weight of 1: what comes out is what was kept of the activation.
+TEST_P(Avx512Kernel, TwoBf16PartsKeepEveryFiniteFp16) {
+    constexpr int64_t kCols = 64, kTokens = 65536 / kCols;
+    PanelWeight weight(kCols, kCols, TileFamily::kE3M2, {ScaleMode::kMx, 32}, random);
+    for (int64_t r = 0; r < kCols; ++r) {
+        for (int64_t k = 0; k < kCols; ++k)
+            weight.code(r, k) = r == k ? 12 : 0;  // 1.0: exponent 3, the bias
+        for (int64_t group = 0; group < 2; ++group)
+            weight.e8m0(r, group) = 127;
+    }
+    weight.pack();
+    ASSERT_EQ(weight.value(0, 0), 1.0);
+    TestTokens x(DataType::kF16, kTokens, kCols, false, 0);
+    std::vector<float> expected;
+    for (int64_t i = 0; i < 65536; ++i) {
+        const bool finite = (i & 0x7C00) != 0x7C00;
+        const auto value = finite ? half_to_float(static_cast<uint16_t>(i)) : 0.0f;
+        x.set(i / kCols, i % kCols, value);
+        expected.push_back(value);
+    }
+    for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
+        if (kernel.arithmetic != Arithmetic::kBf16x2) return;
+        EXPECT_EQ(run_kernel(kernel, weight, x), expected);
+    });
+}
+
+// The same for fp32: 16 bits, and the largest number of so many does not become infinite.
+TEST_P(Avx512Kernel, TwoBf16PartsKeep16BitsOfFp32) {
+    PanelWeight weight(32, 32, TileFamily::kE3M2, {ScaleMode::kMx, 32}, random);
+    for (int64_t r = 0; r < 32; ++r) {
+        for (int64_t k = 0; k < 32; ++k)
+            weight.code(r, k) = r == k ? 12 : 0;
+        weight.e8m0(r, 0) = 127;
+    }
+    weight.pack();
+    TestTokens x(DataType::kF32, 40, 32, false, 0);
+    for (int64_t t = 0; t < 40; ++t) {
+        for (int64_t k = 0; k < 32; ++k) {
+            const auto magnitude = static_cast<float>(std::exp2(random.uniform(-100, 127)));
+            x.set(t, k, random.below(2) ? magnitude : -magnitude);
+        }
+        x.set(t, t % 32, t < 32 ? 0x1.fffep127f : 0x1.fffffep-20f);
+    }
+    for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
+        if (kernel.arithmetic != Arithmetic::kBf16x2) return;
+        const std::vector<float> sums = run_kernel(kernel, weight, x);
+        for (int64_t i = 0; i < 40 * 32; ++i) {
+            const double exact = x.at(i / 32, i % 32);
+            ASSERT_NEAR(sums[static_cast<size_t>(i)], exact, 0x1p-16 * std::fabs(exact));
+        }
     });
 }
 

@@ -49,8 +49,7 @@ inline IntegerToken integer_token(const TestTokens& x, int64_t token, int64_t k,
 }
 
 /// One sum of a kernel: row `row` of the weight times the token.
-inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token,
-                         Arithmetic arithmetic) {
+inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token) {
     const CpuWeightView& view = weight.view();
     const bool row_scales = view.scale_mode == ScaleMode::kRow;
     const int64_t k = view.cols, columns = kActivationBlock;

@@ -491,7 +491,7 @@ class KernelGrid {
         for (int64_t t = 0; t < tokens; ++t) {
             const IntegerToken token = integer_token(x, t, shape.cols, arithmetic);
             for (int64_t row = 0; row < shape.rows; ++row) {
-                const float expected = integer_sum(weight, row, token, arithmetic);
+                const float expected = integer_sum(weight, row, token);
                 float got;
                 std::memcpy(&got, y.data() + (t * shape.rows + row) * 4, 4);
                 const bool same =

@@ -166,13 +166,15 @@ TEST(Plan, TransposedHasOneAlgorithm) {
     EXPECT_EQ(plans[0].token_block, 64);
 }
 
-TEST(Plan, ExactTypesTakeBf16ArithmeticForBf16ActivationsOnly) {
+TEST(Plan, ExactTypesRoundNoActivations) {
     const ShapedWeight weight = row_weight(CpuSwizzle::kP16);
     for (ComputeType compute : {ComputeType::kF32, ComputeType::kF32FastF16}) {
         for (DataType x_type : {DataType::kF32, DataType::kF16}) {
             for (const GemmPlan& plan :
                  kernel_plans(problem_of(weight, 8, compute, x_type), Isa::kAvx512Bf16)) {
-                EXPECT_EQ(plan.kernel->arithmetic, Arithmetic::kF32) << plan.name;
+                const bool split = plan.kernel->arithmetic == Arithmetic::kBf16x2 &&
+                                   (x_type == DataType::kF16 || compute != ComputeType::kF32);
+                EXPECT_TRUE(split || plan.kernel->arithmetic == Arithmetic::kF32) << plan.name;
             }
         }
 #ifdef FP6LLM_X86
@@ -202,7 +204,10 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
             for (int64_t tokens : {1, 3, 4, 8, 9, 16, 17, 100, 5000}) {
                 const std::vector<GemmPlan> plans = kernel_plans(problem_of(weight, tokens), isa);
                 for (const GemmPlan& other : plans) {
-                    if (other.set != plans[0].set) continue;
+                    if (other.set != plans[0].set ||
+                        other.kernel->arithmetic != plans[0].kernel->arithmetic) {
+                        continue;
+                    }
                     const int64_t best = plans[0].kernel->max_tokens;
                     const int64_t another = other.kernel->max_tokens;
                     EXPECT_TRUE(best >= tokens ? another < tokens || best <= another
@@ -210,6 +215,82 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
                         << plans[0].name << " before " << other.name << " at " << tokens;
                 }
             }
+        }
+    }
+}
+
+#ifdef FP6LLM_X86
+TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
+    constexpr Isa kPlain = Isa::kAvx512, kVnni = Isa::kAvx512Vnni, kBf16 = Isa::kAvx512Bf16;
+    constexpr ComputeType kExact = ComputeType::kF32, kFastF16 = ComputeType::kF32FastF16,
+                          kFastBf16 = ComputeType::kF32FastBF16,
+                          kFastI16 = ComputeType::kF32FastI16, kFastI8 = ComputeType::kF32FastI8;
+    constexpr DataType kF32 = DataType::kF32, kF16 = DataType::kF16, kBF16 = DataType::kBF16;
+    constexpr DataType kE3M2 = DataType::kE3M2, kE2M3 = DataType::kE2M3;
+    struct Case {
+        Isa isa;
+        ComputeType compute;
+        DataType x_type, format;
+        int64_t tokens;
+        const char* kernel;
+    };
+    const Case cases[] = {
+        {kPlain, kExact, kF16, kE3M2, 1, "avx512_fp6_gemv_f32"},
+        {kPlain, kFastI8, kF16, kE2M3, 4, "avx512_fp6_fused_f32"},
+        {kVnni, kExact, kF16, kE3M2, 1, "avx512_fp6_gemv_f32"},
+        {kVnni, kFastBf16, kF32, kE3M2, 17, "avx512_fp6_gemm_f32"},
+        {kVnni, kFastI16, kF32, kE3M2, 1, "avx512vnni_fp6_gemv_i16"},
+        {kVnni, kFastI16, kF16, kE2M3, 4, "avx512vnni_fp6_fused_i16"},
+        {kVnni, kFastI16, kF16, kE3M2, 129, "avx512vnni_fp6_gemm_i16"},
+        {kVnni, kFastI8, kF16, kE3M2, 3, "avx512vnni_fp6_gemv_i16"},
+        {kVnni, kFastI8, kF16, kE2M3, 3, "avx512vnni_e2m3_gemv_i8"},
+        {kVnni, kFastI8, kF16, kE2M3, 32, "avx512vnni_e2m3_fused_i8"},
+        {kVnni, kFastI8, kBF16, kE2M3, 33, "avx512vnni_e2m3_gemm_i8"},
+        {kBf16, kExact, kF32, kE3M2, 1, "avx512_fp6_gemv_f32"},
+        {kBf16, kExact, kF16, kE3M2, 3, "avx512bf16_fp6_gemv_bf16x2"},
+        {kBf16, kExact, kF16, kE3M2, 4, "avx512_fp6_fused_f32"},
+        {kBf16, kExact, kF16, kE3M2, 512, "avx512_fp6_gemm_f32"},
+        {kBf16, kExact, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
+        {kBf16, kExact, kBF16, kE2M3, 16, "avx512bf16_fp6_fused_bf16"},
+        {kBf16, kFastF16, kF32, kE3M2, 2, "avx512bf16_fp6_gemv_bf16x2"},
+        {kBf16, kFastF16, kF32, kE3M2, 100, "avx512_fp6_gemm_f32"},
+        {kBf16, kFastBf16, kF32, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
+        {kBf16, kFastBf16, kF16, kE3M2, 512, "avx512bf16_fp6_gemm_bf16"},
+        {kBf16, kFastI16, kF16, kE3M2, 1, "avx512vnni_fp6_gemv_i16"},
+        {kBf16, kFastI16, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
+        {kBf16, kFastI8, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
+        {kBf16, kFastI8, kF16, kE3M2, 16, "avx512vnni_fp6_fused_i16"},
+        {kBf16, kFastI8, kBF16, kE2M3, 512, "avx512vnni_e2m3_gemm_i8"},
+    };
+    for (const Case& c : cases) {
+        const ShapedWeight weight(make_spec(c.format, ScaleMode::kRow), 64, 128, CpuSwizzle::kP16);
+        const GemmProblem problem = problem_of(weight, c.tokens, c.compute, c.x_type);
+        EXPECT_STREQ(choose_plan(problem, kAlgoDefault, c.isa, 1).name, c.kernel)
+            << isa_name(c.isa) << ", compute type " << static_cast<int>(c.compute) << ", "
+            << type_name(c.x_type) << ", " << c.tokens << " tokens";
+    }
+    // Groups that cut tiles: int8 kernels do not take them, int16 ones do.
+    const ShapedWeight cut(make_spec(kE2M3, ScaleMode::kGroup, 24), 32, 240, CpuSwizzle::kP16);
+    EXPECT_STREQ(choose_plan(problem_of(cut, 2, kFastI8), kAlgoDefault, Isa::kAvx512Vnni, 1).name,
+                 "avx512vnni_fp6_gemm_i16");
+}
+#endif
+
+TEST(Plan, KernelsThatDoNotWinAreThereForWhoAsks) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kP16);
+    for (int64_t tokens : {1, 3, 4, 16, 300}) {
+        const GemmProblem problem = problem_of(weight, tokens);
+        const std::vector<GemmPlan> plans = kernel_plans(problem, Isa::kAvx512Bf16);
+        const auto wins = [&](const GemmPlan& plan) {
+            const CpuGemmKernel& kernel = *plan.kernel;
+            return tokens >= kernel.min_tokens &&
+                   (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
+        };
+        EXPECT_TRUE(wins(plans[0])) << plans[0].name;
+        // Winners first within a set, and the others after them.
+        for (size_t i = 1; i < plans.size(); ++i) {
+            EXPECT_TRUE(plans[i].set != plans[i - 1].set || wins(plans[i - 1]) || !wins(plans[i]))
+                << plans[i].name;
         }
     }
 }

@@ -1,0 +1,134 @@
+// Loops of kernels with fp32 sums. They sum the products of one scale group (row scales: all
+// columns) in registers and add scale * part to the output, so that scales cost one FMA per group,
+// row and token and nothing is rounded but sums.
+#pragma once
+
+#include "core/gemm/cpu/avx512_multiply.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+namespace {
+
+/// out[t * ld + 0..15] += scales * sums of token t.
+template <class Ops, int kTokens, int kSets>
+FP6LLM_AVX512_INLINE void add_scaled(const Sums<Ops, kTokens, kSets>& sums, __m512 scales,
+                                     float* out, int64_t ld) {
+    FP6LLM_AVX512_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+        const __m512 old = _mm512_loadu_ps(out + t * ld);
+        _mm512_storeu_ps(out + t * ld, _mm512_fmadd_ps(sums.total(t), scales, old));
+    }
+}
+
+template <class Ops>
+struct FloatLoops {
+    using Sum = __m512;
+
+    FP6LLM_AVX512_INLINE __m512 zero() { return _mm512_setzero_ps(); }
+    FP6LLM_AVX512_INLINE __m512 add(__m512 a, __m512 b) { return _mm512_add_ps(a, b); }
+
+    static constexpr int64_t packed_steps(int64_t columns) {
+        return columns / Ops::kColumns * Ops::kParts;
+    }
+
+    template <class Step>
+    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, Step* out) {
+        pack_plain_tile<Ops>(x, first, count, out);
+    }
+
+    /// The end of a group: out [kTokens][kPanels][16] += scale * total. By way of memory: taken from
+    /// registers, gcc 12 spills sums in the loop that makes them.
+    template <int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void add_groups(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                         const CpuWeightView& weight, int64_t panel, int64_t group,
+                                         float* out) {
+        alignas(64) float totals[kPanels * kTokens * kLanes];
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t)
+                _mm512_store_ps(totals + (p * kTokens + t) * kLanes, sums[p].total(t));
+        }
+        const float* total = totals;
+        FP6LLM_AVX512_LAUNDER_MEMORY(total);
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            const __m512 scales = load_scales(weight, panel + p, group);
+            float* at = out + p * kLanes;
+            for (int t = 0; t < kTokens; ++t, total += kLanes, at += kPanels * kLanes) {
+                const __m512 old = _mm512_loadu_ps(at);
+                _mm512_storeu_ps(at, _mm512_fmadd_ps(_mm512_load_ps(total), scales, old));
+            }
+        }
+    }
+
+    /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
+    /// [kTokens][16 * kPanels].
+    template <int kPanels, int kTokens>
+    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* packed,
+                                float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        const typename Ops::Table table = Ops::load_table(weight.family);
+        const int64_t group_tiles = group_columns(weight) / kTileCols;
+        const auto* x = static_cast<const typename Ops::Step*>(packed);
+        const uint8_t* tiles[kPanels];
+        for (int p = 0; p < kPanels; ++p)
+            tiles[p] = tile_address(weight, panel + p, 0);
+
+        clear_output(out, kTokens * kPanels);
+        for (int64_t group = 0, first = 0; first < weight.k_tiles; ++group, first += group_tiles) {
+            const int64_t rest = weight.k_tiles - first;
+            const int64_t count = rest < group_tiles ? rest : group_tiles;
+            Sums<Ops, kTokens, kSets> sums[kPanels];
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p)
+                sums[p].clear();
+            int64_t i = 0;
+            do {  // groups are not empty; a loop that may be costs gcc registers
+                FP6LLM_AVX512_UNROLL
+                for (int p = 0; p < kPanels; ++p) {
+                    multiply_tile(table, tiles[p], x, sums[p]);
+                    tiles[p] += kTileBytes;
+                    if (p + 1 < kPanels) {
+                        FP6LLM_AVX512_LAUNDER(x);
+                    }
+                }
+                x += packed_steps(kTileCols) * kTokens;
+            } while (++i < count);
+            add_groups(sums, weight, panel, group, out);
+        }
+    }
+
+    /// gemm: out [kTokens][16 * kPanels] += block * x, x [steps of the block][kTokens].
+    template <int kPanels, int kTokens>
+    static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        const auto* w = static_cast<const typename Ops::Step*>(block.scratch);
+        const auto* x = static_cast<const typename Ops::Step*>(packed);
+        const int64_t group_size = group_columns(*block.weight);
+        const int64_t end = block.first + block.columns;
+        int64_t group = block.first / group_size;
+        // Columns past the last group are padding.
+        for (int64_t k = block.first; k < end && group < block.weight->groups; ++group) {
+            const int64_t group_end = (group + 1) * group_size;
+            const int64_t stop = group_end < end ? group_end : end;
+            Sums<Ops, kTokens, kSets> sums[kPanels];
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p)
+                sums[p].clear();
+            // Parts of groups are multiples of 8 columns, so of kSets <= 4 steps.
+            multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                add_scaled(sums[p], load_scales(*block.weight, block.panel + p, group),
+                           out + p * kLanes, kPanels * kLanes);
+            }
+            k = stop;
+        }
+    }
+
+    template <int kPanels>
+    FP6LLM_AVX512_INLINE void finish(const CpuWeightView&, int64_t, int64_t, float*) {}
+};
+
+}  // namespace
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

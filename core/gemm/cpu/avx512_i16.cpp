@@ -1,0 +1,58 @@
+// AVX-512 kernels with int16 activations (vpdpwssd), near exact: weights come from the same table
+// look-up as bf16 ones, as integers. Needs VNNI.
+#include "core/gemm/cpu/avx512_integer.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+namespace {
+
+struct Int16Ops : IntegerLoops<Int16Ops> {
+    using Table = WordTable;
+    static constexpr int kChains = 8;
+    static constexpr int kColumns = 2;
+    static constexpr int kScratchColumns = 384;
+    static constexpr int64_t kBlockColumns = kI16Columns;
+    static constexpr float kMost = 32767.0f;
+    static constexpr int kHeadRows = 1;
+
+    FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
+        return join_words(rounded(values + 2 * step), rounded(values + 2 * step + kLanes));
+    }
+
+    FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
+
+    template <int kTokens>
+    FP6LLM_AVX512_INLINE __m512i start(const int32_t*, int64_t, int64_t, int) {
+        return _mm512_setzero_si512();
+    }
+
+    FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+        const float* values = tile_values(family);
+        const __m512 unit = _mm512_set1_ps(integer_unit(family));
+        const auto load = [values, unit](int code) {
+            return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(values + code), unit));
+        };
+        return {join_words(load(0), load(16)), join_words(load(32), load(48))};
+    }
+
+    template <class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+        for_each_pair(table, tile, use);
+    }
+
+    FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {
+        FP6LLM_AVX512_DOT("vpdpwssd", sum, weights, x, _mm512_dpwssd_epi32(sum, weights, x));
+        return sum;
+    }
+    FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, const int32_t* x) {
+        FP6LLM_AVX512_DOT_AT("vpdpwssd", sum, weights, x, multiply_add(sum, weights, broadcast(x)));
+        return sum;
+    }
+};
+
+}  // namespace
+
+constexpr KernelFunctions kGemvI16 = gemv_functions<Int16Ops>();
+constexpr KernelFunctions kFusedI16 = fused_functions<Int16Ops>();
+constexpr KernelFunctions kGemmI16 = gemm_functions<Int16Ops>();
+
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

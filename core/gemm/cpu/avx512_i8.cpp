@@ -1,0 +1,110 @@
+// AVX-512 kernels with int8 activations (vpdpbusd) for the E2M3 family. Needs VNNI and VBMI.
+//
+// vpdpbusd multiplies unsigned by signed bytes, so a weight is u = v + 64 (4..124), and a sum starts
+// at -64 * sum of q. Heads have the scales, then the running -64 * sum of q before each tile of the
+// block and after the last: [1 + 5][tokens].
+#include "core/gemm/cpu/avx512_integer.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+namespace {
+
+constexpr int kWeightOffset = 64;
+
+/// The low bytes of 64 lanes, `a`'s lowest.
+FP6LLM_AVX512_INLINE __m512i join_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
+    __m512i joined = _mm512_castsi128_si512(_mm512_cvtepi32_epi8(a));
+    joined = _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(b), 1);
+    joined = _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(c), 2);
+    return _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(d), 3);
+}
+
+struct Int8Ops : IntegerLoops<Int8Ops> {
+    using Table = __m512i;
+    static constexpr int kChains = 8;
+    static constexpr int kColumns = 4;
+    static constexpr int kScratchColumns = 768;
+    static constexpr int64_t kBlockColumns = kI8Columns;
+    static constexpr float kMost = 127.0f;
+    static constexpr int kBlockTiles = kBlockColumns / kTileCols;
+    static constexpr int kHeadRows = 1 + kBlockTiles + 1;
+    static constexpr int kTileSteps = kTileCols / kColumns;
+
+    FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
+        const float* v = values + 4 * step;
+        return join_bytes(rounded(v), rounded(v + 16), rounded(v + 32), rounded(v + 48));
+    }
+
+    FP6LLM_AVX512_INLINE void finish_head(int64_t count, int64_t steps, int32_t* head) {
+        const int32_t* q = head + kHeadRows * count;
+        const __mmask16 tokens = first_lanes(count);
+        __m512i sums = _mm512_setzero_si512();
+        for (int tile = 0; tile <= kBlockTiles; ++tile) {
+            _mm512_mask_storeu_epi32(head + (1 + tile) * count, tokens,
+                                     _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+            if ((tile + 1) * kTileSteps > steps) continue;  // beyond the columns, or after the last
+            for (int s = 0; s < kTileSteps; ++s, q += count) {
+                sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(kWeightOffset),
+                                           _mm512_maskz_loadu_epi32(tokens, q));
+            }
+        }
+    }
+
+    template <int kTokens>
+    FP6LLM_AVX512_INLINE __m512i start(const int32_t* head, int64_t first, int64_t stop, int t) {
+        const int32_t* before = head + kTokens + t;
+        return _mm512_sub_epi32(_mm512_set1_epi32(before[stop * kTokens]),
+                                _mm512_set1_epi32(before[first * kTokens]));
+    }
+
+    FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+        const float* values = tile_values(family);
+        const auto load = [values](int code) {
+            const __m512 scaled =
+                _mm512_fmadd_ps(_mm512_loadu_ps(values + code), _mm512_set1_ps(8.0f),
+                                _mm512_set1_ps(kWeightOffset));
+            return _mm512_cvtps_epi32(scaled);
+        };
+        return join_bytes(load(0), load(16), load(32), load(48));
+    }
+
+    /// Step s: the bytes of lane `row` are columns 4 s..4 s + 3. One vpmultishiftqb brings four codes
+    /// of a word pair to the low six bits of bytes, all that vpermb looks at.
+    template <class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+        constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
+        const auto from = [](uint64_t low) {
+            // Bit positions of bytes 0-3 of a 64-bit lane; its upper row's are 32 higher.
+            return _mm512_set1_epi64(static_cast<int64_t>(low | (low + 0x20202020u) << 32));
+        };
+        const __m512i codes = from(0x16061000), nibbles = from(0x1C0C1C0C);
+        const __m512i upper = from(0x1A0A1808);
+        const __m512i low_nibble = _mm512_set1_epi8(0x0F);
+        constexpr __mmask64 kPair7 = 0xCCCCCCCCCCCCCCCCu;
+        const TileWords words = load_tile(tile);
+        use(0, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.a), table));
+        use(1, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.b), table));
+        use(2, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.c), table));
+        const __m512i low_bits = _mm512_mask_multishift_epi64_epi8(
+            _mm512_multishift_epi64_epi8(nibbles, words.a), kPair7, nibbles, words.b);
+        const __m512i high_bits = _mm512_multishift_epi64_epi8(upper, words.c);
+        use(3, _mm512_permutexvar_epi8(
+                   _mm512_ternarylogic_epi32(low_bits, high_bits, low_nibble, kSelect), table));
+    }
+
+    FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {
+        FP6LLM_AVX512_DOT("vpdpbusd", sum, weights, x, _mm512_dpbusd_epi32(sum, weights, x));
+        return sum;
+    }
+    FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, const int32_t* x) {
+        FP6LLM_AVX512_DOT_AT("vpdpbusd", sum, weights, x, multiply_add(sum, weights, broadcast(x)));
+        return sum;
+    }
+};
+
+}  // namespace
+
+constexpr KernelFunctions kGemvI8 = gemv_functions<Int8Ops>();
+constexpr KernelFunctions kFusedI8 = fused_functions<Int8Ops>();
+constexpr KernelFunctions kGemmI8 = gemm_functions<Int8Ops>();
+
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

@@ -1,0 +1,260 @@
+// Loops of kernels with integer sums: the integer arithmetic of kernel.hpp, bit for bit. A part, the
+// columns of one activation block and one scale group, is summed exactly in registers, in any order;
+// the end of a part converts it and adds it to the output.
+//
+// Packed activations of a block and token tile [..][tokens]: a head of kHeadRows rows, the first of
+// which holds the block's scale of each token (fp32), then steps. Of an Ops type, beyond
+// avx512_multiply.hpp:
+//
+//   kBlockColumns, kMost            of the activation quantization
+//   kHeadRows                       rows of the head
+//   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
+//   start<kTokens>(head, first, stop, t)   where token t's sum starts: a part is tiles [first, stop)
+//                                          of its block
+#pragma once
+
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+
+#include "core/gemm/cpu/avx512_multiply.hpp"
+
+namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
+namespace {
+
+/// Scales `count` values (a multiple of 16) to integers that are still to be rounded; returns what
+/// one unit of them stands for. All become zero where that is 0 or NaN.
+FP6LLM_AVX512_INLINE float scale_block(float* values, int64_t count, float most) {
+    constexpr float kLeast = 0x1p-100f;
+    __m512i largest = _mm512_setzero_si512();  // magnitudes as bits: ordered as integers, NaN above
+    for (int64_t i = 0; i < count; i += kLanes) {
+        const __m512i bits = _mm512_castps_si512(_mm512_load_ps(values + i));
+        largest = _mm512_max_epi32(largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
+    }
+    largest = _mm512_max_epi32(largest, _mm512_shuffle_i32x4(largest, largest, 0x4E));
+    largest = _mm512_max_epi32(largest, _mm512_shuffle_i32x4(largest, largest, 0xB1));
+    __m128i four = _mm512_castsi512_si128(largest);
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xB1));
+    const float amax = _mm_cvtss_f32(_mm_castsi128_ps(four));
+    if (!(amax >= kLeast && amax <= FLT_MAX)) {
+        for (int64_t i = 0; i < count; i += kLanes)
+            _mm512_store_ps(values + i, _mm512_setzero_ps());
+        return amax < kLeast ? 0.0f : NAN;
+    }
+    const __m512 factor = _mm512_set1_ps(most / amax);
+    for (int64_t i = 0; i < count; i += kLanes)
+        _mm512_store_ps(values + i, _mm512_mul_ps(_mm512_load_ps(values + i), factor));
+    return amax / most;
+}
+
+FP6LLM_AVX512_INLINE __m512i rounded(const float* values) {
+    return _mm512_cvtps_epi32(_mm512_load_ps(values));
+}
+
+/// Integer weights per unit of value.
+FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
+    return family == TileFamily::kE3M2 ? 16.0f : 8.0f;
+}
+
+template <class Ops>
+struct IntegerLoops {
+    using Step = int32_t;
+    using Sum = __m512i;
+    static constexpr int kParts = 1;
+
+    FP6LLM_AVX512_INLINE __m512i zero() { return _mm512_setzero_si512(); }
+    FP6LLM_AVX512_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
+
+    FP6LLM_AVX512_INLINE __m512i broadcast(const int32_t* x) { return _mm512_set1_epi32(*x); }
+
+    static constexpr int64_t packed_steps(int64_t columns) {
+        return columns / Ops::kColumns +
+               (columns + Ops::kBlockColumns - 1) / Ops::kBlockColumns * Ops::kHeadRows;
+    }
+
+    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, int32_t* out) {
+        alignas(64) float values[kBlockSteps * kChunkColumns];
+        const int64_t padded = padded_columns(x.k);
+        for (int64_t k = 0; k < padded; k += kChunkColumns) {
+            load_chunk(x, first, count, k, values);
+            const int64_t chunk = padded - k < kChunkColumns ? padded - k : kChunkColumns;
+            for (int64_t i = 0; i < chunk; i += Ops::kBlockColumns) {
+                const int64_t columns =
+                    chunk - i < Ops::kBlockColumns ? chunk - i : Ops::kBlockColumns;
+                const int64_t steps = columns / Ops::kColumns;
+                for (int64_t t = 0; t < count; ++t) {
+                    const float scale =
+                        scale_block(values + t * kChunkColumns + i, Ops::kBlockColumns, Ops::kMost);
+                    std::memcpy(out + t, &scale, sizeof scale);
+                }
+                int32_t* const after_head = out + Ops::kHeadRows * count;
+                interleave<Ops>(values + i, count, steps, after_head);
+                Ops::finish_head(count, steps, out);
+                out = after_head + steps * count;
+            }
+        }
+    }
+
+    /// The end of a part: out [kTokens][kPanels][16] = fma(part, s, out), or fma(part * s, scale, out)
+    /// with group scales. By way of memory: taken from registers, gcc 12 spills sums in the loops
+    /// that make them.
+    template <int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void add_parts(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                        const int32_t* head, const CpuWeightView& weight,
+                                        int64_t panel, int64_t group, float* out) {
+        alignas(64) int32_t totals[kPanels * kTokens * kLanes];
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                _mm512_store_si512(totals + (t * kPanels + p) * kLanes, sums[p].total(t));
+            }
+        }
+        const int32_t* total = totals;
+        FP6LLM_AVX512_LAUNDER_MEMORY(total);
+        const auto part = [](const int32_t* at) FP6LLM_AVX512_INLINE_LAMBDA {
+            return _mm512_cvtepi32_ps(_mm512_load_si512(at));
+        };
+        if (weight.scale_mode == ScaleMode::kRow) {
+            for (int t = 0; t < kTokens; ++t) {
+                const __m512 s = _mm512_castsi512_ps(broadcast(head + t));
+                FP6LLM_AVX512_UNROLL
+                for (int p = 0; p < kPanels; ++p, total += kLanes, out += kLanes) {
+                    _mm512_storeu_ps(out, _mm512_fmadd_ps(part(total), s, _mm512_loadu_ps(out)));
+                }
+            }
+            return;
+        }
+        __m512 scales[kPanels];
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p)
+            scales[p] = load_scales(weight, panel + p, group);
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512 s = _mm512_castsi512_ps(broadcast(head + t));
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p, total += kLanes, out += kLanes) {
+                _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_mul_ps(part(total), s), scales[p],
+                                                      _mm512_loadu_ps(out)));
+            }
+        }
+    }
+
+    template <int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void start_parts(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                          const int32_t* head, int64_t first, int64_t stop) {
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p)
+            sums[p].clear();
+        FP6LLM_AVX512_UNROLL
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512i start = Ops::template start<kTokens>(head, first, stop, t);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p)
+                sums[p].set[0][t] = start;
+        }
+    }
+
+    /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
+    /// [kTokens][16 * kPanels].
+    template <int kPanels, int kTokens>
+    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* packed,
+                                float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
+        const typename Ops::Table table = Ops::load_table(weight.family);
+        const int64_t group_tiles = group_columns(weight) / kTileCols;
+        const auto* x = static_cast<const int32_t*>(packed);
+        const uint8_t* tiles[kPanels];
+        for (int p = 0; p < kPanels; ++p)
+            tiles[p] = tile_address(weight, panel + p, 0);
+
+        clear_output(out, kTokens * kPanels);
+        const int32_t* head = x;
+        int64_t block = 0, group = 0, group_end = group_tiles;
+        for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
+            if (first % kBlockTiles == 0) {
+                head = x;
+                x += Ops::kHeadRows * kTokens;
+                block = first;
+            }
+            stop = block + kBlockTiles;
+            stop = group_end < stop ? group_end : stop;
+            stop = weight.k_tiles < stop ? weight.k_tiles : stop;
+            Sums<Ops, kTokens, kSets> sums[kPanels];
+            start_parts(sums, head, first - block, stop - block);
+            int64_t i = first;
+            do {
+                FP6LLM_AVX512_UNROLL
+                for (int p = 0; p < kPanels; ++p) {
+                    multiply_tile(table, tiles[p], x, sums[p]);
+                    tiles[p] += kTileBytes;
+                    if (p + 1 < kPanels) {
+                        FP6LLM_AVX512_LAUNDER(x);
+                    }
+                }
+                x += kTileCols / Ops::kColumns * kTokens;
+            } while (++i < stop);
+            add_parts(sums, head, weight, panel, group, out);
+            if (stop == group_end) {
+                ++group;
+                group_end += group_tiles;
+            }
+        }
+        finish<kPanels>(weight, panel, kTokens, out);
+    }
+
+    /// gemm: out [kTokens][16 * kPanels] += block * x, x the packed steps of the scratch block, which
+    /// starts where an activation block does.
+    template <int kPanels, int kTokens>
+    static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
+        static_assert(Ops::kScratchColumns % Ops::kBlockColumns == 0);
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        const CpuWeightView& weight = *block.weight;
+        const auto* w = static_cast<const int32_t*>(block.scratch);
+        const auto* x = static_cast<const int32_t*>(packed);
+        const int64_t group_size = group_columns(weight);
+        const int64_t end = block.first + block.columns;
+        const int32_t* head = x;
+        int64_t start = block.first, group = block.first / group_size;
+        // Columns past the last group are padding.
+        for (int64_t k = block.first, stop; k < end && group < weight.groups; k = stop) {
+            if (k % Ops::kBlockColumns == 0) {
+                head = x;
+                x += Ops::kHeadRows * kTokens;
+                start = k;
+            }
+            const int64_t group_end = (group + 1) * group_size;
+            stop = start + Ops::kBlockColumns;
+            stop = group_end < stop ? group_end : stop;
+            stop = end < stop ? end : stop;
+            Sums<Ops, kTokens, kSets> sums[kPanels];
+            start_parts(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
+            // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.
+            multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            add_parts(sums, head, weight, block.panel, group, out);
+            if (stop == group_end) ++group;
+        }
+    }
+
+    /// out [tokens][16 * kPanels] *= unit, and the row's scale where it has one: one rounding, the
+    /// unit's is none.
+    template <int kPanels>
+    FP6LLM_AVX512_INLINE void finish(const CpuWeightView& weight, int64_t panel, int64_t tokens,
+                                     float* out) {
+        const bool row_scales = weight.scale_mode == ScaleMode::kRow;
+        const __m512 unit = _mm512_set1_ps(1.0f / integer_unit(weight.family));
+        for (int p = 0; p < kPanels; ++p) {
+            const __m512 scales =
+                row_scales ? load_scales(weight, panel + p, 0) : _mm512_set1_ps(1.0f);
+            for (int64_t t = 0; t < tokens; ++t) {
+                float* at = out + (t * kPanels + p) * kLanes;
+                const __m512 sum = _mm512_mul_ps(_mm512_loadu_ps(at), unit);
+                _mm512_storeu_ps(at, _mm512_mul_ps(sum, scales));
+            }
+        }
+    }
+};
+
+}  // namespace
+}  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE
