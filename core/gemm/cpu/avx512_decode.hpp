@@ -1,4 +1,4 @@
-// From P16 tiles to bf16 pairs: one 64-entry table look-up (vpermi2w) per 32 weights.
+// From P16 tiles to pairs of bf16 or int16: one 64-entry table look-up (vpermi2w) per 32 weights.
 //
 // A 16-bit word of a tile (bits, low to high; prepack/cpu_tile.hpp has the geometry):
 //
@@ -6,7 +6,7 @@
 //   k B   c2 (6) | c3 (6) | c7[3:0] C   c4 (6) | c5 (6) | c6[5:4] | c7[5:4]
 //
 // The look-up reads the low six bits of each word only, so extracting a code is one shift, and its
-// result is the operand of vdpbf16ps. Tile values are exact in bf16.
+// result is the operand of vdpbf16ps or vpdpwssd. Tile values are exact in bf16.
 #pragma once
 
 #include "core/gemm/cpu/avx512.hpp"
