@@ -84,9 +84,10 @@ struct FloatLoops {
                 sums[p].clear();
             int64_t i = 0;
             do {  // groups are not empty; a loop that may be costs gcc registers
+                const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
                 FP6LLM_AVX512_UNROLL
                 for (int p = 0; p < kPanels; ++p) {
-                    multiply_tile(table, tiles[p], x, sums[p]);
+                    multiply_tile(table, tiles[p], ahead, x, sums[p]);
                     tiles[p] += kTileBytes;
                     if (p + 1 < kPanels) {
                         FP6LLM_AVX512_LAUNDER(x);

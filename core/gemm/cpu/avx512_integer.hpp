@@ -185,9 +185,10 @@ struct IntegerLoops {
             start_parts(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
+                const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
                 FP6LLM_AVX512_UNROLL
                 for (int p = 0; p < kPanels; ++p) {
-                    multiply_tile(table, tiles[p], x, sums[p]);
+                    multiply_tile(table, tiles[p], ahead, x, sums[p]);
                     tiles[p] += kTileBytes;
                     if (p + 1 < kPanels) {
                         FP6LLM_AVX512_LAUNDER(x);

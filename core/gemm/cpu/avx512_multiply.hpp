@@ -58,14 +58,14 @@ FP6LLM_AVX512_INLINE void clear_output(float* out, int64_t vectors) {
         _mm512_storeu_ps(out + i * kLanes, _mm512_setzero_ps());
 }
 
-/// sums += tile * x, x [steps of a tile][kParts][kTokens].
+/// sums += tile * x, x [steps of a tile][kParts][kTokens]. `ahead` bytes further is what to ask for.
 template <class Ops, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_tile(const typename Ops::Table& table, const uint8_t* tile,
-                                        const typename Ops::Step* x,
+                                        int64_t ahead, const typename Ops::Step* x,
                                         Sums<Ops, kTokens, kSets>& sums) {
-    _mm_prefetch(tile + kPrefetchBytes, _MM_HINT_T0);
-    _mm_prefetch(tile + kPrefetchBytes + 64, _MM_HINT_T0);
-    _mm_prefetch(tile + kPrefetchBytes + 128, _MM_HINT_T0);
+    _mm_prefetch(tile + ahead, _MM_HINT_T0);
+    _mm_prefetch(tile + ahead + 64, _MM_HINT_T0);
+    _mm_prefetch(tile + ahead + 128, _MM_HINT_T0);
     Ops::for_each_step(table, tile, [&](int step, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
         FP6LLM_AVX512_UNROLL
         for (int part = 0; part < Ops::kParts; ++part) {
@@ -77,6 +77,17 @@ FP6LLM_AVX512_INLINE void multiply_tile(const typename Ops::Table& table, const 
             }
         }
     });
+}
+
+/// How far ahead of a tile of the first of kPanels panels to read: past their ends, what comes next is
+/// the next call's, behind the other panels.
+template <int kPanels>
+FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int64_t panel,
+                                               const uint8_t* tile) {
+    if (kPanels == 1 || tile + kPrefetchBytes < tile_address(weight, panel + 1, 0)) {
+        return kPrefetchBytes;
+    }
+    return kPrefetchBytes + (kPanels - 1) * weight.k_tiles * kTileBytes;
 }
 
 /// sums += n * kSets weight vectors of each panel, w [..][kPanels][16], times x [..][kTokens]; both
