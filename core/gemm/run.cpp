@@ -11,12 +11,42 @@ namespace {
 
 /// Below so many activations, packing takes (about 5 us) less time than waking threads for it.
 constexpr int64_t kSerialPackElements = 16 * 1024;
+/// And so many are worth a thread more.
+constexpr int64_t kPackElementsPerThread = 4 * 1024;
+/// Fewer parts of a tile are not worth it: each may have to look through all of the tile.
+constexpr int64_t kMinColumnParts = 4;
 
-/// Packs a block, its tiles in parallel where the kernel's layout allows it and it pays.
+/// Parts that a tile's columns are cut into, for threads that would have no tile of their own.
+int64_t column_parts(const CpuGemmKernel& kernel, int64_t k, int64_t count, int64_t tiles,
+                     int threads) {
+    if (kernel.pack_columns == nullptr) return 1;
+    const int64_t useful = count * k / kPackElementsPerThread;
+    const int64_t most = (useful < threads ? useful : threads) / tiles;
+    const int64_t parts = most < ceil_div(k, kPackStep) ? most : ceil_div(k, kPackStep);
+    return parts < kMinColumnParts ? 1 : parts;
+}
+
+/// Packs a block, its tiles and where these are too few their columns in parallel, as far as the
+/// kernel's layout allows it and it pays.
 void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64_t count,
                 uint8_t* packed, float* factors, Executor& executor) {
     const CpuGemmKernel& kernel = *plan.kernel;
     const int threads = count * x.k <= kSerialPackElements ? 1 : plan.threads;
+    const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : count;
+    const int64_t tiles = ceil_div(count, tile);
+    const int64_t parts = threads == 1 ? 1 : column_parts(kernel, x.k, count, tiles, threads);
+    if (parts > 1) {
+        executor.run(tiles * parts, [&](int64_t task) {
+            const FpEnvGuard fp_env;
+            const int64_t begin = task / parts * tile;
+            const IndexRange steps = split_range(ceil_div(x.k, kPackStep), task % parts, parts);
+            const int64_t end = steps.end * kPackStep;
+            kernel.pack_columns(x, first + begin, count - begin < tile ? count - begin : tile,
+                                steps.begin * kPackStep, end < x.k ? end : x.k,
+                                packed + kernel.packed_bytes(x.k, begin), factors + begin);
+        });
+        return;
+    }
     const WorkSplit split = split_work(/*calls=*/1, count, kernel.token_tile, threads);
     run_threads(executor, split.threads, [&](int64_t part) {
         const FpEnvGuard fp_env;

@@ -13,7 +13,7 @@ constexpr CpuGemmKernel kKernels[] = {
      avx2::kFusedTile},
     {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, 8,
      avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
-     avx2::kGemmTile},
+     avx2::kGemmTile, /*min_tokens=*/1, /*wins_up_to=*/0, avx2::gemm_pack_columns},
     {102, "avx2_fp6_gemm_i16", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kI16, 1, 480, 8,
      avx2::i16_packed_bytes, avx2::i16_pack_tokens, avx2::i16_scratch_bytes, avx2::i16_multiply,
      avx2::kIntegerTile, /*min_tokens=*/5},

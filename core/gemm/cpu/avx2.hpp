@@ -27,6 +27,8 @@ void fused_multiply(const CpuWeightView& weight, int64_t panel, int panels, cons
 size_t gemm_scratch_bytes(int64_t k, int64_t tokens);
 void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
                       float* factor);
+void gemm_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                       void* packed, float* factor);
 void gemm_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                    const float* factor, int64_t tokens, float* sums, void* scratch);
 

@@ -175,6 +175,11 @@ void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* 
     pack_tokens<kGemmTile>(x, first, count, packed, factor);
 }
 
+void gemm_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                       void* packed, float* factor) {
+    pack_tile<kGemmTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
+}
+
 void gemm_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
                    const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);

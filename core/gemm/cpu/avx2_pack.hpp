@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/gemm/cpu/avx2_lanes.hpp"
+#include "core/gemm/cpu/kernel.hpp"
 #include "core/gemm/cpu/load_impl.hpp"
 
 namespace fp6llm::avx2 {
@@ -19,7 +20,7 @@ FP6LLM_AVX2_INLINE float exp2_float(int exponent) {
     return _mm_cvtss_f32(_mm_castsi128_ps(_mm_cvtsi32_si128((exponent + 127) << 23)));
 }
 
-constexpr int64_t kPackColumns = 256;
+constexpr int64_t kPackColumns = kPackStep;
 
 /// Bits of the largest magnitude of `lanes`.
 FP6LLM_AVX2_INLINE int largest_lane(__m256i lanes) {
@@ -91,21 +92,22 @@ FP6LLM_AVX2_INLINE void interleave(const float (&values)[kMaxTile][kPackColumns]
         _mm256_storeu_ps(out + i * tokens, m[i]);
 }
 
-/// Packs tokens [first, first + count), count <= kMaxTile, as one tile.
+/// CpuGemmKernel::pack_columns() for tokens [first, first + count), count <= kMaxTile. Each part looks
+/// for the tokens' largest elements by itself, which is a fraction of the work.
 template <int kMaxTile>
-static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, float* out,
-                             float* factor) {
+static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
+                             int64_t k1, float* out, float* factor) {
     float up[kMaxTile], more[kMaxTile];  // 2^(90 - exponent), in two steps where it is too large
     for (int64_t t = 0; t < count; ++t) {
         const int exponent = token_exponent(token_magnitude(x, first + t));
-        factor[t] = exp2_float(exponent);
+        if (k0 == 0) factor[t] = exp2_float(exponent);
         up[t] = exp2_float(exponent > 0 ? kActivationExponent - exponent : -exponent);
         more[t] = exp2_float(exponent > 0 ? 0 : kActivationExponent);
     }
-    const int64_t padded = padded_columns(x.k);
+    const int64_t padded = padded_columns(k1);
     alignas(32) float values[kMaxTile][kPackColumns];
     alignas(32) float last[8 * 8];
-    for (int64_t k = 0; k < padded; k += kPackColumns) {
+    for (int64_t k = k0; k < padded; k += kPackColumns) {
         const int64_t columns = padded - k < kPackColumns ? padded - k : kPackColumns;
         const int64_t present = x.k - k < columns ? x.k - k : columns;
         for (int64_t t = 0; t < count; ++t) {
@@ -137,7 +139,7 @@ static void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void
     const int64_t padded = padded_columns(x.k);
     for (int64_t t = 0; t < count; t += kMaxTile) {
         const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
-        pack_tile<kMaxTile>(x, first + t, tile, out + t * padded, factor + t);
+        pack_tile<kMaxTile>(x, first + t, tile, 0, x.k, out + t * padded, factor + t);
     }
 }
 

@@ -55,6 +55,8 @@ enum class Arithmetic : uint8_t {
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
 constexpr int64_t kI8Columns = 128;
 
+constexpr int64_t kPackStep = 256;  ///< columns; see CpuGemmKernel::pack_columns
+
 struct CpuGemmKernel {
     /// Public `algo` value; unique; never reused. 0 reference, 1 transposed product, 10-99
     /// portable, 100-199 AVX2, 200-299 AVX-512.
@@ -86,6 +88,11 @@ struct CpuGemmKernel {
     int64_t min_tokens = 1;
     /// Most tokens up to which it does; 0: no limit.
     int64_t wins_up_to = 0;
+    /// Not null: does a part of what pack_tokens does for the tokens of one tile (of one block where
+    /// token_tile is 0), columns [k0, k1), k0 a multiple of kPackStep, k1 as well or x.k. Threads pack
+    /// different parts at once; that of k0 = 0 writes the factors.
+    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                         void* packed, float* factor) = nullptr;
 };
 
 /// One instruction set's row block in the registry.

@@ -85,19 +85,24 @@ size_t packed_bytes(int64_t k, int64_t tokens) {
     return static_cast<size_t>(tokens * round_up(k, kTileCols)) * sizeof(float);
 }
 
-void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed, float* factor) {
+void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                  void* packed, float* factor) {
     const int64_t ldx = round_up(x.k, kTileCols);
     float* out = static_cast<float*>(packed);
-    for (int64_t k0 = 0; k0 < x.k; k0 += kBlockCols) {
-        const int64_t cols = x.k - k0 < kBlockCols ? x.k - k0 : kBlockCols;
+    for (int64_t k = k0; k < k1; k += kBlockCols) {
+        const int64_t cols = k1 - k < kBlockCols ? k1 - k : kBlockCols;
         for (int64_t t = 0; t < count; ++t)
-            load_token(x, first + t, k0, cols, out + t * ldx + k0);
+            load_token(x, first + t, k, cols, out + t * ldx + k);
     }
     for (int64_t t = 0; t < count; ++t) {
-        for (int64_t k = x.k; k < ldx; ++k)
+        for (int64_t k = x.k; k1 == x.k && k < ldx; ++k)
             out[t * ldx + k] = 0.0f;
-        factor[t] = 1.0f;
+        if (k0 == 0) factor[t] = 1.0f;
     }
+}
+
+void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed, float* factor) {
+    pack_columns(x, first, count, 0, x.k, packed, factor);
 }
 
 size_t scratch_bytes(int64_t, int64_t) {
@@ -157,7 +162,8 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
 const CpuGemmKernel kKernels[] = {{/*algo=*/10, "portable_fp6_gemm_f32", Isa::kPortable,
                                    CpuSwizzle::kP16, Arithmetic::kF32, /*panels_per_call=*/1,
                                    /*max_tokens=*/1024, /*group_multiple=*/8, packed_bytes,
-                                   pack_tokens, scratch_bytes, multiply, kTokenTile}};
+                                   pack_tokens, scratch_bytes, multiply, kTokenTile,
+                                   /*min_tokens=*/1, /*wins_up_to=*/0, pack_columns}};
 const CpuKernelSet kSet = {Isa::kPortable, kKernels, 1, decode_panel, store_sums};
 
 }  // namespace

@@ -328,6 +328,39 @@ class KernelGrid {
         });
     }
 
+    /// A tile packed in parts, in any order, is the tile packed at once.
+    void packed_by_columns() {
+        for_each_kernel([&](const KernelUnderTest& under_test) {
+            const CpuGemmKernel* kernel = under_test.kernel;
+            if (kernel == nullptr || kernel->pack_columns == nullptr) return;
+            const int64_t tile = kernel->token_tile > 0 ? kernel->token_tile : kernel->max_tokens;
+            for (int64_t k : {1, 255, 256, 257, 1000, 2048}) {
+                for (int64_t tokens = 1; tokens <= tile; ++tokens) {
+                    const Source source = draw_source();
+                    SCOPED_TRACE(under_test.name() + ", k " + std::to_string(k) + ", tokens " +
+                                 std::to_string(tokens));
+                    TestTokens x(source.type, tokens + 2, k, source.transposed, 3);
+                    x.fill(random_);
+                    const size_t bytes = kernel->packed_bytes(k, tokens);
+                    GuardedBuffer once(bytes), parts(bytes);
+                    std::vector<float> factor(static_cast<size_t>(tokens)), factors = factor;
+                    kernel->pack_tokens(x.source(), 2, tokens, once.data(), factor.data());
+                    const int64_t steps = (k + kPackStep - 1) / kPackStep;
+                    const int64_t count = 1 + random_.below(steps);
+                    for (int64_t part = count - 1; part >= 0; --part) {
+                        const IndexRange range = split_range(steps, part, count);
+                        kernel->pack_columns(x.source(), 2, tokens, range.begin * kPackStep,
+                                             std::min(k, range.end * kPackStep), parts.data(),
+                                             factors.data());
+                    }
+                    ASSERT_EQ(parts.copy(), once.copy());
+                    ASSERT_EQ(factors, factor);
+                    ASSERT_TRUE(parts.edges_intact());
+                }
+            }
+        });
+    }
+
     /// The same bits from any number of threads, and with flush-to-zero set by the host.
     void same_bits() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
@@ -524,6 +557,7 @@ class KernelGrid {
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SpecialActivations, special_activations)     \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SubnormalActivations, subnormal_activations) \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, IntegerArithmetic, integer_arithmetic)       \
+    FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, PackedByColumns, packed_by_columns)          \
     FP6LLM_KERNEL_GRID_TEST(suite, sets, isa, SameBits, same_bits)
 
 }  // namespace fp6llm::gemm_testing

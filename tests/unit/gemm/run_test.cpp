@@ -85,6 +85,36 @@ TEST(Run, EveryExecutorGivesTheSameBits) {
     }
 }
 
+TEST(Run, ColumnsOfAFewTokensArePackedInParallel) {
+    TestWeight weight(make_spec(DataType::kE3M2, ScaleMode::kRow), 400, 9000, 3);
+    Random random(4);
+    int packed_by_columns = 0;
+    for (int64_t tokens : {2, 4, 5, 13, 20}) {
+        TestTokens x(DataType::kF32, tokens, 9000, false, 0);
+        x.fill(random);
+        const GemmProblem problem = {&weight.weight(),  false,          tokens,
+                                     ComputeType::kF32, DataType::kF32, DataType::kF32};
+        for (const GemmPlan& listed : plan_gemm(problem, active_isa(), 1)) {
+            if (listed.kernel == nullptr) continue;
+            SerialExecutor serial;
+            const std::vector<float> expected = run(problem, x.source(), {}, listed.algo, serial).y;
+            ReversedExecutor reversed(9);
+            const Output got = run(problem, x.source(), {}, listed.algo, reversed);
+            EXPECT_EQ(got.y, expected);
+            PoolExecutor pool(9);
+            EXPECT_EQ(run(problem, x.source(), {}, listed.algo, pool).y, expected);
+            const CpuGemmKernel& kernel = *listed.kernel;
+            if (kernel.pack_columns == nullptr || got.plan.token_block < tokens) continue;
+            const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : tokens;
+            const int64_t tiles = (tokens + tile - 1) / tile;
+            if (4 * tiles > std::min<int64_t>(9, tokens * 9000 / 4096)) continue;
+            EXPECT_GE(reversed.tasks, got.plan.threads + 4 * tiles) << kernel.name;
+            ++packed_by_columns;
+        }
+    }
+    EXPECT_GT(packed_by_columns, 0);
+}
+
 TEST(Run, EpilogueFollowsTheProduct) {
     TestWeight weight(make_spec(DataType::kE3M2, ScaleMode::kRow), 50, 96, 5);
     TestTokens x(DataType::kBF16, 6, 96, false, 0);
