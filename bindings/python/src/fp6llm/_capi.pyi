@@ -645,7 +645,7 @@ def fp6llmGemmEx(
     @param alpha, beta  fp32, by pointer mode. beta == 0 never reads C; alpha == 0 never reads B.
     @param B, Btype, ldb  R_16F, R_16BF or R_32F; ldb >= max(1, transb == N ? k : n)
     @param C, Ctype, ldc  R_32F, or B's own type; ldc >= max(1, m)
-    @param computeType  see ::fp6llmComputeType_t
+    @param computeType  how exact products must be; see ::fp6llmComputeType_t
     @param algo    FP6LLM_ALGO_DEFAULT, or from fp6llmGemmGetHeuristic()
     @retval FP6LLM_STATUS_NOT_INITIALIZED  handle is NULL
     @retval FP6LLM_STATUS_INVALID_VALUE    a NULL or misaligned pointer, an unknown enum, m or k not

@@ -359,7 +359,8 @@ class Weight:
         residual    [..., rows], any of the three types; may be `out`
         out         [..., rows], float32 or x's type, to write to; else it is made, of x's kind
         dtype       of a new output: x's, if None, or "float32"
-        compute     None: exact products, fp32 sums; "fast_16f", "fast_16bf", ... (ComputeType)
+        compute     None: exact products, fp32 sums. "fast_16f", "fast_16bf", "fast_16i", "fast_8i"
+                    permit rounding activations where that is faster (ComputeType has the errors)
         handle      the weight's, or the calling thread's default handle
 
         Returns `out` or the new array. Raises TypeError for wrong types, InvalidValueError for wrong

@@ -115,18 +115,23 @@ abi_enum! {
 
 abi_enum! {
     /// How products are formed and summed.
+    ///
+    /// All but `F32` permit rounding activations, never weights, where that is faster. Figures are of
+    /// the error of y with Gaussian activations, relative, rms ([`fp6llm_sys::fp6llmComputeType_t`]
+    /// has those with outliers). Integers are per 128 columns, and a NaN or infinity then makes all
+    /// of its token's outputs NaN.
     ComputeType {
         /// Exact products, fp32 sums.
         F32 = FP6LLM_COMPUTE_32F,
         /// May round activations to fp16.
         F32Fast16F = FP6LLM_COMPUTE_32F_FAST_16F,
-        /// May round activations to bf16 (relative error 2e-3).
+        /// May round activations to bf16 (1.7e-3).
         F32Fast16BF = FP6LLM_COMPUTE_32F_FAST_16BF,
-        /// FP8 activations.
+        /// FP8 activations: no backend has it yet.
         F32Fast8F = FP6LLM_COMPUTE_32F_FAST_8F,
-        /// int8 activations.
+        /// May round activations to int8 (7e-3); CPU only.
         F32Fast8I = FP6LLM_COMPUTE_32F_FAST_8I,
-        /// int16 activations, near exact.
+        /// May round activations to int16: near exact (2.5e-5); CPU only.
         F32Fast16I = FP6LLM_COMPUTE_32F_FAST_16I,
     }
 }
