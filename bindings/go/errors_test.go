@@ -347,7 +347,7 @@ func TestBadProducts(t *testing.T) {
 		"float32 to Float16": w.Linear(h, x, MatrixOf(half, 2, 4), nil),
 		"factors on a device": h.Gemm(NoTrans, Trans, 1, x, w, 0, y,
 			&GemmOptions{DeviceAlpha: 1 << 40, DeviceBeta: 1 << 40}),
-		"int16 activations": h.Gemm(NoTrans, Trans, 1, x, w, 0, y, &GemmOptions{Compute: Compute32FFast16I}),
+		"FP8 activations": h.Gemm(NoTrans, Trans, 1, x, w, 0, y, &GemmOptions{Compute: Compute32FFast8F}),
 	} {
 		if !errors.Is(err, ErrNotSupported) {
 			t.Errorf("%s: %v", name, err)

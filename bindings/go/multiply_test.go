@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -181,6 +182,45 @@ func TestAlgorithms(t *testing.T) {
 	unknown := ComputeType(77)
 	if err := h.Gemm(NoTrans, Trans, 1, x, w, 0, y, &GemmOptions{Compute: unknown}); !errors.Is(err, ErrInvalidValue) {
 		t.Errorf("compute type 77: %v", err)
+	}
+}
+
+// Rounded activations err as much as they may; where the processor has integers they are in use.
+func TestIntegerComputeTypes(t *testing.T) {
+	h := newCPUHandle(t)
+	c := quantCase{"e2m3", QuantConfig{Format: E2M3}, 40, 640}
+	w, matrix := knownWeight(t, h, c)
+	const tokens = 16
+	values := numbers(tokens*c.cols, 42)
+	x, out := MatrixOf(values, tokens, c.cols), make([]float32, tokens*c.rows)
+	y := MatrixOf(out, tokens, c.rows)
+	product, _ := oracleProduct(float64s(values), matrix, tokens, c.rows, c.cols)
+	relativeError := func() float64 {
+		difference, size := 0.0, 0.0
+		for i, value := range out {
+			difference += (float64(value) - product[i]) * (float64(value) - product[i])
+			size += product[i] * product[i]
+		}
+		return math.Sqrt(difference / size)
+	}
+	for _, p := range []struct {
+		compute     ComputeType
+		kernels     string
+		least, most float64
+	}{{Compute32FFast16I, "_i16", 2e-6, 5e-5}, {Compute32FFast8I, "_i8", 5e-4, 1e-2}} {
+		algorithms, err := h.Algorithms(NoTrans, Trans, x, w, y, &GemmOptions{Compute: p.compute})
+		if err != nil || len(algorithms) == 0 {
+			t.Fatal(algorithms, err)
+		}
+		integers := strings.HasSuffix(algorithms[0].Name, p.kernels)
+		for name, err := range map[string]error{
+			"Gemm":   h.Gemm(NoTrans, Trans, 1, x, w, 0, y, &GemmOptions{Compute: p.compute}),
+			"Linear": w.Linear(h, x, y, &Epilogue{Compute: p.compute}),
+		} {
+			if found := relativeError(); err != nil || found > p.most || integers && found < p.least {
+				t.Errorf("%s, %s: %v, error %.2g", name, algorithms[0].Name, err, found)
+			}
+		}
 	}
 }
 

@@ -167,7 +167,9 @@ Arg<fp6llmDataType_t> World::float_type(const std::string& name) {
 Arg<fp6llmComputeType_t> World::compute_type(const std::string& name) {
     return enumeration(name, FP6LLM_COMPUTE_32F)
         .accepts(FP6LLM_COMPUTE_32F_FAST_16F, name + " = 32F_FAST_16F")
-        .accepts(FP6LLM_COMPUTE_32F_FAST_16BF, name + " = 32F_FAST_16BF");
+        .accepts(FP6LLM_COMPUTE_32F_FAST_16BF, name + " = 32F_FAST_16BF")
+        .accepts(FP6LLM_COMPUTE_32F_FAST_16I, name + " = 32F_FAST_16I")
+        .accepts(FP6LLM_COMPUTE_32F_FAST_8I, name + " = 32F_FAST_8I");
 }
 
 Arg<fp6llmPackedLayout_t> World::layout() {

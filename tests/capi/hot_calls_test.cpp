@@ -21,7 +21,8 @@ class HotCalls : public ::testing::Test {
         epilogue.activation = FP6LLM_ACTIVATION_SILU;
         const fp6llmWeight_t weights[] = {weight_.get(), weight_.get()};
         for (const int64_t tokens : {int64_t{1}, int64_t{5}, kMostTokens}) {
-            for (const auto compute : {FP6LLM_COMPUTE_32F, FP6LLM_COMPUTE_32F_FAST_16BF}) {
+            for (const auto compute : {FP6LLM_COMPUTE_32F, FP6LLM_COMPUTE_32F_FAST_16BF,
+                                       FP6LLM_COMPUTE_32F_FAST_16I, FP6LLM_COMPUTE_32F_FAST_8I}) {
                 for (const auto transb : {FP6LLM_OP_N, FP6LLM_OP_T}) {
                     const int64_t ldb = transb == FP6LLM_OP_N ? kCols : tokens;
                     expect_ok(fp6llmGemmEx(handle_.get(), FP6LLM_OP_T, transb, kRows, tokens, kCols,

@@ -53,7 +53,7 @@ TEST_F(NotSupported, Fp8Activations) {
                            weight_.get(), x_.data(), FP6LLM_R_32F, kCols, &zero, y_.data(),
                            FP6LLM_R_32F, kRows, type, FP6LLM_ALGO_DEFAULT),
               FP6LLM_STATUS_NOT_SUPPORTED);
-    expect_text({name, "32F_FAST_16BF"});
+    expect_text({name, "32F_FAST_16BF", "32F_FAST_16I", "32F_FAST_8I"});
 
     size_t bytes = 123;
     EXPECT_EQ(fp6llmGemmGetWorkspaceSize(handle_.get(), FP6LLM_OP_T, FP6LLM_OP_N, kRows, kTokens,

@@ -103,6 +103,22 @@ def test_compute_types(weight):
         weight.linear(x, compute=fp6llm.ComputeType.COMPUTE_32F_FAST_8F)
 
 
+@pytest.mark.parametrize(
+    ("compute", "kernels", "least", "most"),
+    [("fast_16i", "_i16", 5e-6, 5e-5), ("fast_8i", "_i8", 1e-3, 1e-2)],
+)
+def test_integer_compute_types(compute, kernels, least, most):
+    """Rounded activations err as much as they may; where the processor has integers they are in use."""
+    weight = fp6llm.Weight.from_float(oracle.gaussian((40, 640), 43), format="e2m3")
+    x = oracle.gaussian((16, 640), 44)
+    expected = x.astype(numpy.float64) @ oracle.dense(weight.to_codes()).astype(numpy.float64).T
+    name = fp6llm.algorithms(weight, 16, compute=compute)[0].name
+    for y in (weight.linear(x, compute=compute), fp6llm.gemm(x, weight, compute=compute)):
+        error = numpy.sqrt(numpy.mean((y - expected) ** 2) / numpy.mean(expected**2))
+        assert error <= most
+        assert error >= least or not name.endswith(kernels)
+
+
 def test_gemm_is_linear_by_default(weight):
     x = oracle.gaussian((5, 83), 40)
     numpy.testing.assert_array_equal(fp6llm.gemm(x, weight), weight.linear(x))

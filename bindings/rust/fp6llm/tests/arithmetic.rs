@@ -280,6 +280,46 @@ fn gemm_has_factors_and_transposes() {
     }
 }
 
+/// Rounded activations err as much as they may; where the processor has integers they are in use.
+#[test]
+fn integer_compute_types_round_no_more_than_they_say() {
+    let handle = cpu();
+    let (rows, cols, tokens) = (40, 640, 16);
+    let w = Generator(31).fill(rows * cols);
+    let config = QuantConfig::new(Format::E2M3);
+    let matrix = Matrix::new(&w, rows, cols).unwrap();
+    let weight = Weight::from_float(&handle, &config, matrix).unwrap();
+    let (codes, scales) = quantize(&w, cols, cols, oracle::E2M3);
+    let known = dequantize(&codes, &widen(&scales), cols, cols, oracle::E2M3);
+    let values = Generator(32).fill(tokens * cols);
+    let expected = product(&widen(&values), &known, cols);
+    let x = || Matrix::new(&values, tokens, cols).unwrap();
+    for (compute, kernels, least, most) in [
+        (ComputeType::F32Fast16I, "_i16", 2e-6, 5e-5),
+        (ComputeType::F32Fast8I, "_i8", 5e-4, 1e-2),
+    ] {
+        let gemm = handle.gemm(&weight, x()).compute(compute);
+        let name = &gemm.algorithms::<f32>(1).unwrap()[0].name;
+        let mut y = vec![0f32; tokens * rows];
+        handle
+            .linear(&weight, x())
+            .compute(compute)
+            .run(MatrixMut::new(&mut y, tokens, rows).unwrap())
+            .unwrap();
+        let (mut difference, mut size) = (0.0, 0.0);
+        for (&y, &(sum, _)) in y.iter().zip(&expected) {
+            difference += (f64::from(y) - sum).powi(2);
+            size += sum.powi(2);
+        }
+        let error = (difference / size).sqrt();
+        assert!(error <= most, "{name}: {error}");
+        assert!(
+            error >= least || !name.ends_with(kernels),
+            "{name}: {error}"
+        );
+    }
+}
+
 #[test]
 fn a_lent_workspace_is_enough() {
     let mut handle = cpu();

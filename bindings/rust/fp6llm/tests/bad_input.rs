@@ -399,20 +399,12 @@ fn compute_types_that_are_not_there_say_so() {
     let handle = cpu();
     let weight = weight(&handle, 3, 16);
     let mut y = [7f32; 3];
-    for compute in [
-        ComputeType::F32Fast8F,
-        ComputeType::F32Fast8I,
-        ComputeType::F32Fast16I,
-    ] {
-        let result = handle
-            .linear(&weight, Matrix::new(&[1f32; 16], 1, 16).unwrap())
-            .compute(compute)
-            .run(MatrixMut::new(&mut y, 1, 3).unwrap());
-        if let Err(error) = result {
-            assert_eq!(error.status(), Status::NotSupported, "{error}");
-            assert_eq!(y, [7f32; 3]);
-        }
-    }
+    let result = handle
+        .linear(&weight, Matrix::new(&[1f32; 16], 1, 16).unwrap())
+        .compute(ComputeType::F32Fast8F)
+        .run(MatrixMut::new(&mut y, 1, 3).unwrap());
+    refused(result, Status::NotSupported, "32F_FAST_8F");
+    assert_eq!(y, [7f32; 3]);
 }
 
 #[test]
