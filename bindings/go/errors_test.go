@@ -134,7 +134,7 @@ func TestBadOptions(t *testing.T) {
 	if threads, err := h.Threads(); threads != 3 || err != nil {
 		t.Error(threads, err)
 	}
-	for _, bad := range []int{-1, 65, 1<<32 + 1, math.MinInt} {
+	for _, bad := range []int{-1, 257, 1<<32 + 1, math.MinInt} {
 		if err := h.SetThreads(bad); !errors.Is(err, ErrInvalidValue) {
 			t.Errorf("%d threads: %v", bad, err)
 		}

@@ -39,7 +39,7 @@ func WithDevice(ordinal int) Option {
 	return func(s *settings) { s.device = ordinal }
 }
 
-// WithThreads sets how many CPU threads work, 1 to 64, the caller's among them; 0 and the default are
+// WithThreads sets how many CPU threads work, 1 to 256, the caller's among them; 0 and the default are
 // OMP_NUM_THREADS if set, else the CPUs that the process may use.
 func WithThreads(threads int) Option {
 	return func(s *settings) { s.threads = threads }

@@ -74,18 +74,18 @@ func TestLogger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer SetLogger(nil)
-	inParallel(8, func(int) { h.SetThreads(99) })
+	inParallel(8, func(int) { h.SetThreads(999) })
 	if err := SetLogger(nil); err != nil {
 		t.Fatal(err)
 	}
-	h.SetThreads(98)
+	h.SetThreads(998)
 	mutex.Lock()
 	defer mutex.Unlock()
 	if len(messages[LogError]) != 8 {
 		t.Fatalf("%v", messages)
 	}
 	for _, message := range messages[LogError] {
-		if !strings.Contains(message, "99") {
+		if !strings.Contains(message, "999") {
 			t.Errorf("%q", message)
 		}
 	}
@@ -100,7 +100,7 @@ func TestAPanicInTheLoggerStaysThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer SetLogger(nil)
-	if err := h.SetThreads(99); !errors.Is(err, ErrInvalidValue) {
+	if err := h.SetThreads(999); !errors.Is(err, ErrInvalidValue) {
 		t.Error(err)
 	}
 	if err := SetLogger(nil); err != nil {

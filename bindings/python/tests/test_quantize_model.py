@@ -198,7 +198,7 @@ def test_wrong_arguments(model, tmp_path, capsys):
     ):
         assert quantize(folder, out, *arguments) == 2
         assert reason in capsys.readouterr().err
-    assert main(["quantize", str(folder), str(out), "--threads", "65"]) == 2
+    assert main(["quantize", str(folder), str(out), "--threads", "257"]) == 2
     for arguments in (("--scale", "column"), ("--format", "e4m3"), ("--scale", "-32")):
         with pytest.raises(SystemExit) as stop:
             quantize(folder, out, *arguments)

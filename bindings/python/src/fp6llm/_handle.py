@@ -38,7 +38,7 @@ class Handle:
     """A device to work on, with its stream, workspace and threads.
 
     `backend`: "cpu", "cuda" (or "cuda:1"), or "auto", which is CUDA when a usable device is present.
-    `threads`: of the CPU backend, 1 to 64; 0 stands for min(OMP_NUM_THREADS, CPUs of this process).
+    `threads`: of the CPU backend, 1 to 256; 0 stands for min(OMP_NUM_THREADS, CPUs of this process).
     Several threads may share a handle; their calls take turns. A handle per thread runs in parallel,
     which is what calls without a handle do. Works as a context manager; close() may be called twice.
 

@@ -80,7 +80,7 @@ impl HandleBuilder {
         self
     }
 
-    /// CPU threads, the caller's included: 1..=64. The default, 0, is `OMP_NUM_THREADS` if that is set, else
+    /// CPU threads, the caller's included: 1..=256. The default, 0, is `OMP_NUM_THREADS` if that is set, else
     /// the CPUs that the process may use.
     pub fn threads(mut self, threads: u32) -> Self {
         self.threads = threads;
@@ -168,7 +168,7 @@ impl Handle {
     /// Sets the number of threads, as [`HandleBuilder::threads`] does. Results do not depend on it.
     ///
     /// # Errors
-    /// [`Status::InvalidValue`](crate::Status::InvalidValue): more than 64.
+    /// [`Status::InvalidValue`](crate::Status::InvalidValue): more than 256.
     pub fn set_num_threads(&self, threads: u32) -> Result<()> {
         let count = i32::try_from(threads)
             .map_err(|_| Error::invalid(format!("threads = {threads} is out of range")))?;
