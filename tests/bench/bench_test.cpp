@@ -34,6 +34,11 @@ TEST(Options, DefaultsAreANamedSubset) {
     EXPECT_EQ(options.tokens, (std::vector<int64_t>{1, 4, 16, 64, 512}));
     EXPECT_EQ(options.threads, (std::vector<int>{1, 0}));
     EXPECT_EQ(options.formats.size(), 4u);
+    ASSERT_EQ(options.quantize_formats.size(), 7u);
+    EXPECT_EQ(options.quantize_formats[6].name, "auto-mx");
+    EXPECT_EQ(options.quantize_formats[6].config.format, FP6LLM_R_6F_AUTO);
+    EXPECT_EQ(options.quantize_formats[6].config.scaleMode, FP6LLM_SCALE_MX);
+    EXPECT_EQ(parse({"--formats", "e2m1-g64"}).quantize_formats.size(), 1u);
     EXPECT_EQ(options.computes.size(), 4u);
     EXPECT_TRUE(options.gemm && options.quantize);
 }

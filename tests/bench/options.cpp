@@ -115,11 +115,9 @@ Format parse_format(const std::string& name) {
     const struct {
         const char* name;
         fp6llmDataType_t type;
-    } types[] = {{"e3m2", FP6LLM_R_6F_E3M2},
-                 {"e2m3", FP6LLM_R_6F_E2M3},
-                 {"e2m2", FP6LLM_R_5F_E2M2},
-                 {"e3m1", FP6LLM_R_5F_E3M1},
-                 {"e2m1", FP6LLM_R_4F_E2M1}};
+    } types[] = {{"e3m2", FP6LLM_R_6F_E3M2}, {"e2m3", FP6LLM_R_6F_E2M3},
+                 {"e2m2", FP6LLM_R_5F_E2M2}, {"e3m1", FP6LLM_R_5F_E3M1},
+                 {"e2m1", FP6LLM_R_4F_E2M1}, {"auto", FP6LLM_R_6F_AUTO}};
     for (const auto& row : types) {
         if (type != row.name) continue;
         format.config.format = row.type;
@@ -204,8 +202,11 @@ const char* usage() noexcept {
            "with /N\n"
            "                     the slices that one of N devices holds, split by OC and by IC\n"
            "  --m LIST           tokens, or all: 1 2 3 4 6 8 12 ... 8192 (default 1,4,16,64,512)\n"
-           "  --formats LIST     e3m2, e2m3, e2m2, e3m1, e2m1 with -row, -gN or -mx\n"
-           "                     (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx)\n"
+           "  --formats LIST     e3m2, e2m3, e2m2, e3m1, e2m1, auto (the better of the first two) "
+           "with\n"
+           "                     -row, -gN or -mx (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx; "
+           "quantize:\n"
+           "                     also auto-row,auto-g128,auto-mx)\n"
            "  --compute LIST     32f, 16f, 16bf, 8i, 8f, 16i; what is not supported is left out\n"
            "                     (default 32f,16bf,16i,8i)\n"
            "  --threads LIST     numbers or all (default 1,all)\n"
@@ -227,6 +228,7 @@ const char* usage() noexcept {
 Options parse_options(int argc, char** argv) {
     std::string shapes = "llama3-8b,smollm2", tokens = "1,4,16,64,512";
     std::string formats = "e3m2-row,e2m3-row,e2m3-g128,e2m3-mx", computes = "32f,16bf,16i,8i";
+    std::string more_to_quantize = ",auto-row,auto-g128,auto-mx";
     std::string threads = "1,all";
     Options options;
     for (int i = 1; i < argc; ++i) {
@@ -239,6 +241,7 @@ Options parse_options(int argc, char** argv) {
             shapes = "quick";
             tokens = "1,16,64";
             formats = "e3m2-row,e2m3-mx";
+            more_to_quantize = ",auto-row";
             options.rounds = 5;
             options.quick = true;
             continue;
@@ -252,7 +255,7 @@ Options parse_options(int argc, char** argv) {
         else if (name == "--m")
             tokens = value;
         else if (name == "--formats")
-            formats = value;
+            formats = value, more_to_quantize = "";
         else if (name == "--compute")
             computes = value;
         else if (name == "--threads")
@@ -275,6 +278,7 @@ Options parse_options(int argc, char** argv) {
     options.shapes = parse_shapes(shapes);
     options.tokens = parse_tokens(tokens);
     options.formats = parse_formats(formats);
+    options.quantize_formats = parse_formats(formats + more_to_quantize);
     options.computes = parse_list(computes, parse_compute);
     options.threads = parse_list(threads, parse_threads);
     return options;

@@ -15,7 +15,7 @@ struct Shape {
     int64_t cols;  ///< input channels
 };
 
-/// A way to quantize, by name: "e3m2-row", "e2m3-g128", "e2m3-mx".
+/// A way to quantize, by name: "e3m2-row", "e2m3-g128", "auto-mx".
 struct Format {
     std::string name;
     fp6llmQuantConfig_t config;
@@ -30,7 +30,9 @@ struct Compute {
 struct Options {
     std::vector<Shape> shapes;
     std::vector<int64_t> tokens;
-    std::vector<Format> formats;
+    std::vector<Format> formats;  ///< to multiply by
+    std::vector<Format>
+        quantize_formats;  ///< those, and AUTO unless the command line names formats
     std::vector<Compute> computes;
     std::vector<int> threads;  ///< 0 = all, as the command line has it
     int rounds = 9;

@@ -14,6 +14,7 @@ struct QuantizeCase {
     Shape shape;
     int threads;
     std::vector<Contender> contenders;  ///< bytes: of the fp16 matrix
+    std::vector<double> goals;          ///< of each, GB/s per thread; 0: none
 };
 
 /// Measures every format, calling `report` after each. Throws std::runtime_error if a result is

@@ -179,16 +179,24 @@ void print_peer_summary(const std::vector<GemmCase>& cases) {
 
 void print_quantize_header() {
     std::printf(
-        "\nQuantization, GB/s of fp16 weights.\n"
-        "threads  format        quantize   +-    quantize + prepack   +-    dequantize   "
-        "+-    read\n");
+        "\nQuantization, GB/s of fp16 weights; in brackets, of the goal: 2 per thread to quantize "
+        "and prepack,\n"
+        "1 with AUTO, 3 to dequantize.\n"
+        "threads  format        quantize   +-    + prepack   +-           dequantize   +-          "
+        " "
+        "read   +-\n");
 }
 
 void print_quantize_case(const QuantizeCase& result) {
     std::printf("%7d  %-12s", result.threads, result.format.c_str());
-    for (const Contender& contender : result.contenders) {
-        std::printf("%10.2f %4.0f%%    ", gigabytes_per_second(contender),
-                    100 * spread(contender.samples));
+    for (size_t i = 0; i < result.contenders.size(); ++i) {
+        const Contender& contender = result.contenders[i];
+        const double rate = gigabytes_per_second(contender);
+        std::printf("%10.2f %4.0f%%", rate, 100 * spread(contender.samples));
+        if (result.goals[i] > 0) {
+            std::printf(" (%3.0f%%)", 100 * rate / (result.goals[i] * result.threads));
+        }
+        std::printf("  ");
     }
     std::printf("\n");
     std::fflush(stdout);

@@ -103,7 +103,9 @@ std::string kernel_name(Handle& handle, fp6llmWeight_t weight, const Shape& shap
 
 size_t packed_bytes(Handle& handle, const Format& format, const Shape& shape) {
     size_t bytes = 0;
-    check(fp6llmWeightGetBlobSize(handle.get(), &format.config, shape.rows, shape.cols, &bytes));
+    fp6llmQuantConfig_t config = format.config;
+    if (config.format == FP6LLM_R_6F_AUTO) config.format = FP6LLM_R_6F_E3M2;  // either has 6 bits
+    check(fp6llmWeightGetBlobSize(handle.get(), &config, shape.rows, shape.cols, &bytes));
     return bytes;
 }
 
@@ -113,8 +115,11 @@ Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Sh
     const QuantSizes sizes = quant_sizes(format.config, shape.rows, shape.cols);
     std::vector<uint8_t> codes(sizes.code_bytes);
     std::vector<float> scales((sizes.scale_bytes + 3) / 4);
-    handle.quantize(format.config, shape.rows, shape.cols, Span<const float>(w.data(), w.size()),
-                    codes, scales);
+    fp6llmQuantConfig_t config = format.config;
+    config.format = handle
+                        .quantize(config, shape.rows, shape.cols,
+                                  Span<const float>(w.data(), w.size()), codes, scales)
+                        .format;
     bits = 8.0 * static_cast<double>(sizes.code_bytes + sizes.scale_bytes) /
            static_cast<double>(w.size());
 
@@ -126,7 +131,7 @@ Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Sh
     for (const int64_t row : checked.rows) {
         const auto index = static_cast<size_t>(row);
         check(fp6llmDequantize(
-            handle.get(), &format.config, 1, shape.cols, codes.data() + index * row_bytes,
+            handle.get(), &config, 1, shape.cols, codes.data() + index * row_bytes,
             reinterpret_cast<const uint8_t*>(scales.data()) + index * row_scale_bytes,
             values.data(), FP6LLM_R_32F, shape.cols));
         checked.values.insert(checked.values.end(), values.begin(), values.end());
@@ -136,7 +141,7 @@ Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Sh
     // One copy only to get memory that is aligned as a blob must be.
     const std::vector<uint8_t> nothing(bytes);
     const Copies blob(nothing.data(), bytes, 1);
-    check(fp6llmWeightPackBlob(handle.get(), &format.config, shape.rows, shape.cols, codes.data(),
+    check(fp6llmWeightPackBlob(handle.get(), &config, shape.rows, shape.cols, codes.data(),
                                scales.data(), const_cast<uint8_t*>(blob.copy(0)), bytes));
     return Copies(blob.copy(0), bytes, total);
 }
