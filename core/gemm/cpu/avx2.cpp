@@ -7,10 +7,10 @@ namespace {
 constexpr CpuGemmKernel kKernels[] = {
     {104, "avx2_fp6_gemv_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 2, 1, kTileCols,
      avx2::packed_bytes, avx2::gemv_pack_tokens, avx2::gemv_scratch_bytes, avx2::gemv_multiply,
-     avx2::kGemvTile},
+     avx2::kGemvTile, /*min_tokens=*/1, /*wins_up_to=*/0, avx2::gemv_pack_columns},
     {100, "avx2_fp6_fused_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 12, kTileCols,
      avx2::packed_bytes, avx2::fused_pack_tokens, avx2::fused_scratch_bytes, avx2::fused_multiply,
-     avx2::kFusedTile},
+     avx2::kFusedTile, /*min_tokens=*/1, /*wins_up_to=*/0, avx2::fused_pack_columns},
     {101, "avx2_fp6_gemm_f32", Isa::kAvx2, CpuSwizzle::kS16, Arithmetic::kF32, 1, 192, 8,
      avx2::packed_bytes, avx2::gemm_pack_tokens, avx2::gemm_scratch_bytes, avx2::gemm_multiply,
      avx2::kGemmTile, /*min_tokens=*/1, /*wins_up_to=*/0, avx2::gemm_pack_columns},

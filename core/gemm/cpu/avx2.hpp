@@ -15,12 +15,16 @@ size_t packed_bytes(int64_t k, int64_t tokens);
 size_t gemv_scratch_bytes(int64_t k, int64_t tokens);
 void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
                       float* factor);
+void gemv_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                       void* packed, float* factor);
 void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                    const float* factor, int64_t tokens, float* sums, void* scratch);
 
 size_t fused_scratch_bytes(int64_t k, int64_t tokens);
 void fused_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
                        float* factor);
+void fused_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                        void* packed, float* factor);
 void fused_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                     const float* factor, int64_t tokens, float* sums, void* scratch);
 

@@ -159,6 +159,11 @@ void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* 
     pack_tokens<kGemvTile>(x, first, count, packed, factor);
 }
 
+void gemv_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                       void* packed, float* factor) {
+    pack_tile<kGemvTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
+}
+
 void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                    const float* factor, int64_t, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
@@ -177,6 +182,11 @@ size_t fused_scratch_bytes(int64_t k, int64_t) {
 void fused_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
                        float* factor) {
     pack_tokens<kFusedTile>(x, first, count, packed, factor);
+}
+
+void fused_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                        void* packed, float* factor) {
+    pack_tile<kFusedTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
 }
 
 void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
