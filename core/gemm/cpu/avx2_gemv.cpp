@@ -13,49 +13,52 @@ namespace {
 
 constexpr int64_t kBlockTiles = 32;  // per chain of fp32 sums: 512 columns
 
-/// Tiles of kPanels panels that are multiplied together.
+/// Asks for what is read kPrefetchBytes after `tile` in each of kPanels panels; past the first one's
+/// `end`, that is the next call's, behind the other panels.
 template <int kPanels>
-struct Tiles {
-    const uint8_t* at;   ///< of the first panel
-    const uint8_t* end;  ///< of the first panel
-    int64_t panel_bytes;
-
-    /// Asks for what is read after kPrefetchBytes more: beyond the panel that is the next call's.
-    FP6LLM_AVX2_MEMBER void prefetch() const {
-        const uint8_t* ahead = at + kPrefetchBytes;
-        if (kPanels > 1 && ahead >= end) ahead += (kPanels - 1) * panel_bytes;
+FP6LLM_AVX2_INLINE void prefetch_panels(const uint8_t* tile, const uint8_t* end,
+                                        int64_t panel_bytes) {
+    const uint8_t* ahead = tile + kPrefetchBytes;
+    if (kPanels > 1 && ahead >= end) ahead += (kPanels - 1) * panel_bytes;
+    FP6LLM_AVX2_UNROLL
+    for (int p = 0; p < kPanels; ++p, ahead += panel_bytes) {
         FP6LLM_AVX2_UNROLL
-        for (int p = 0; p < kPanels; ++p, ahead += panel_bytes) {
-            FP6LLM_AVX2_UNROLL
-            for (int line = 0; line < kTileBytes; line += 64)
-                _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
-        }
+        for (int line = 0; line < kTileBytes; line += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
     }
-};
+}
 
 /// totals[t][16 * p ...] += scale of the group * (placed weights * activations), over `count` tiles.
 template <class Tile, int kPanels, int kTokens>
-FP6LLM_AVX2_INLINE void multiply_block(Tiles<kPanels>& tiles, int64_t count, const float* x,
-                                       const PanelScales* scales, int64_t group, float* totals) {
+FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count,
+                                       const uint8_t* panel_end, int64_t panel_bytes,
+                                       const float* x, const PanelScales* scales, int64_t group,
+                                       float* totals) {
     // Enough independent chains to hide the latency of FMA: 8 registers.
     constexpr int kSets = kPanels * kTokens == 1 ? 4 : kPanels * kTokens == 2 ? 2 : 1;
     Floats sums[kPanels][kTokens][kSets];
     FP6LLM_AVX2_UNROLL
-    for (int i = 0; i < kPanels * kTokens * kSets; ++i)
-        sums[i / kSets / kTokens][i / kSets % kTokens][i % kSets] = zero_floats();
-    for (const uint8_t* end = tiles.at + count * kTileBytes; tiles.at < end;
-         tiles.at += kTileBytes, x += kTileCols * kTokens) {
-        tiles.prefetch();
+    for (int p = 0; p < kPanels; ++p) {
+        FP6LLM_AVX2_UNROLL
+        for (int t = 0; t < kTokens; ++t) {
+            FP6LLM_AVX2_UNROLL
+            for (int s = 0; s < kSets; ++s)
+                sums[p][t][s] = zero_floats();
+        }
+    }
+    for (const uint8_t* end = tiles + count * kTileBytes; tiles < end;
+         tiles += kTileBytes, x += kTileCols * kTokens) {
+        prefetch_panels<kPanels>(tiles, panel_end, panel_bytes);
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
-            const auto use = [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-                FP6LLM_AVX2_UNROLL
-                for (int t = 0; t < kTokens; ++t) {
-                    Floats& sum = sums[p][t][k % kSets];
-                    sum = multiply_add(placed, all_floats(x[k * kTokens + t]), sum);
-                }
-            };
-            Tile::decode(tiles.at + p * tiles.panel_bytes, use);
+            Tile::decode(tiles + p * panel_bytes,
+                         [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+                             FP6LLM_AVX2_UNROLL
+                             for (int t = 0; t < kTokens; ++t) {
+                                 Floats& sum = sums[p][t][k % kSets];
+                                 sum = multiply_add(placed, all_floats(x[k * kTokens + t]), sum);
+                             }
+                         });
             if (p + 1 < kPanels) FP6LLM_AVX2_BARRIER();
         }
     }
@@ -82,15 +85,17 @@ __attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, int6
     for (int i = 0; i < kPanels * kTokens; ++i)
         store_values(totals + i * 16, zero_floats());
     const int64_t panel_bytes = weight.k_tiles * kTileBytes;
-    const uint8_t* first = weight.tiles + panel * panel_bytes;
-    Tiles<kPanels> tiles{first, first + panel_bytes, panel_bytes};
+    const uint8_t* tiles = weight.tiles + panel * panel_bytes;
+    const uint8_t* const panel_end = tiles + panel_bytes;
     const int64_t group_tiles =
         weight.group_size == 0 ? weight.k_tiles : weight.group_size / kTileCols;
     int64_t group = 0, group_end = group_tiles;
     for (int64_t i = 0; i < weight.k_tiles;) {
         const int64_t end = group_end < weight.k_tiles ? group_end : weight.k_tiles;
         const int64_t count = end - i < kBlockTiles ? end - i : kBlockTiles;
-        multiply_block<Tile, kPanels, kTokens>(tiles, count, x, scales, group, totals);
+        multiply_block<Tile, kPanels, kTokens>(tiles, count, panel_end, panel_bytes, x, scales,
+                                               group, totals);
+        tiles += count * kTileBytes;
         x += count * kTileCols * kTokens;
         i += count;
         if (i == group_end) ++group, group_end += group_tiles;

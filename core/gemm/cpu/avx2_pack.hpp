@@ -97,7 +97,8 @@ FP6LLM_AVX2_INLINE void interleave(const float (&values)[kMaxTile][kPackColumns]
 template <int kMaxTile>
 static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
                              int64_t k1, float* out, float* factor) {
-    float up[kMaxTile], more[kMaxTile];  // 2^(90 - exponent), in two steps where it is too large
+    // 2^(90 - exponent), in two steps where it is too large.
+    float up[kMaxTile] = {}, more[kMaxTile] = {};
     for (int64_t t = 0; t < count; ++t) {
         const int exponent = token_exponent(token_magnitude(x, first + t));
         if (k0 == 0) factor[t] = exp2_float(exponent);
