@@ -28,7 +28,8 @@ constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithm
             f.multiply,
             token_tile,
             wins.from,
-            wins.up_to};
+            wins.up_to,
+            f.pack_columns};
 }
 
 constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,

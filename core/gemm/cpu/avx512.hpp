@@ -19,6 +19,8 @@ struct KernelFunctions {
     size_t (*scratch_bytes)(int64_t k, int64_t tokens);
     void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
                      const float* factor, int64_t tokens, float* sums, void* scratch);
+    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                         void* packed, float* factor);
 };
 
 /// Tokens that a kernel keeps in registers at a time.

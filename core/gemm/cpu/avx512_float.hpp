@@ -31,8 +31,9 @@ struct FloatLoops {
     }
 
     template <class Step>
-    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, Step* out) {
-        pack_plain_tile<Ops>(x, first, count, out);
+    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
+                          int64_t k1, Step* out) {
+        pack_plain_tile<Ops>(x, first, count, k0, k1, out);
     }
 
     /// The end of a group: out [kTokens][kPanels][16] += scale * total. By way of memory: taken from

@@ -73,10 +73,12 @@ struct IntegerLoops {
                (columns + Ops::kBlockColumns - 1) / Ops::kBlockColumns * Ops::kHeadRows;
     }
 
-    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, int32_t* out) {
+    static void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
+                          int64_t k1, int32_t* out) {
         alignas(64) float values[kBlockSteps * kChunkColumns];
-        const int64_t padded = padded_columns(x.k);
-        for (int64_t k = 0; k < padded; k += kChunkColumns) {
+        const int64_t padded = padded_columns(k1);
+        out += packed_steps(k0) * count;
+        for (int64_t k = k0; k < padded; k += kChunkColumns) {
             load_chunk(x, first, count, k, values);
             const int64_t chunk = padded - k < kChunkColumns ? padded - k : kChunkColumns;
             for (int64_t i = 0; i < chunk; i += Ops::kBlockColumns) {

@@ -20,7 +20,7 @@
 //   multiply_add(sum, weights, x)   sum + weights * x, x from broadcast() or a pointer
 // and from its loops:
 //   packed_steps(columns)           elements per token for leading columns, whole blocks
-//   pack_tile(x, first, count, out)
+//   pack_tile(x, first, count, k0, k1, out)      columns [k0, k1) of a tile
 //   multiply_direct, multiply_scratch, finish
 #pragma once
 
@@ -235,18 +235,20 @@ size_t gemm_scratch(int64_t, int64_t) {
 
 template <class Ops>
 constexpr KernelFunctions gemv_functions() {
-    return {packed_bytes<Ops>, pack_tokens<Ops, kGemvTokens>, no_scratch, multiply_gemv<Ops>};
+    return {packed_bytes<Ops>, pack_tokens<Ops, kGemvTokens>, no_scratch, multiply_gemv<Ops>,
+            pack_columns<Ops>};
 }
 
 template <class Ops>
 constexpr KernelFunctions fused_functions() {
-    return {packed_bytes<Ops>, pack_tokens<Ops, kFusedTokens>, no_scratch, multiply_fused<Ops>};
+    return {packed_bytes<Ops>, pack_tokens<Ops, kFusedTokens>, no_scratch, multiply_fused<Ops>,
+            pack_columns<Ops>};
 }
 
 template <class Ops>
 constexpr KernelFunctions gemm_functions() {
-    return {packed_bytes<Ops>, pack_tokens<Ops, kGemmTokens>, gemm_scratch<Ops>,
-            multiply_gemm<Ops>};
+    return {packed_bytes<Ops>, pack_tokens<Ops, kGemmTokens>, gemm_scratch<Ops>, multiply_gemm<Ops>,
+            pack_columns<Ops>};
 }
 
 }  // namespace

@@ -94,13 +94,13 @@ FP6LLM_AVX512_INLINE void load_chunk(const TokenSource& x, int64_t first, int64_
     }
 }
 
-/// Packs tokens [first, first + count), count <= 16, into one tile without heads.
+/// Packs columns [k0, k1) of tokens [first, first + count), count <= 16, into a tile without heads.
 template <class Ops>
 FP6LLM_AVX512_INLINE void pack_plain_tile(const TokenSource& x, int64_t first, int64_t count,
-                                          typename Ops::Step* out) {
+                                          int64_t k0, int64_t k1, typename Ops::Step* out) {
     alignas(64) float values[kBlockSteps * kChunkColumns];
-    const int64_t padded = padded_columns(x.k);
-    for (int64_t k = 0; k < padded; k += kChunkColumns) {
+    const int64_t padded = padded_columns(k1);
+    for (int64_t k = k0; k < padded; k += kChunkColumns) {
         load_chunk(x, first, count, k, values);
         const int64_t stop = padded - k < kChunkColumns ? padded - k : kChunkColumns;
         interleave<Ops>(values, count, Ops::packed_steps(stop), out + Ops::packed_steps(k) * count);
@@ -118,9 +118,20 @@ void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packe
     const int64_t steps = Ops::packed_steps(padded_columns(x.k));
     for (int64_t t = 0; t < count; t += kTile) {
         const int64_t size = count - t < kTile ? count - t : kTile;
-        Ops::pack_tile(x, first + t, size, static_cast<typename Ops::Step*>(packed) + t * steps);
+        Ops::pack_tile(x, first + t, size, 0, x.k,
+                       static_cast<typename Ops::Step*>(packed) + t * steps);
     }
     for (int64_t t = 0; t < count; ++t)
+        factor[t] = 1.0f;
+}
+
+/// CpuGemmKernel::pack_columns(): no step depends on columns of another chunk.
+template <class Ops>
+void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                  void* packed, float* factor) {
+    static_assert(kPackStep % kChunkColumns == 0);
+    Ops::pack_tile(x, first, count, k0, k1, static_cast<typename Ops::Step*>(packed));
+    for (int64_t t = 0; k0 == 0 && t < count; ++t)
         factor[t] = 1.0f;
 }
 
