@@ -13,6 +13,10 @@ namespace fp6llm::bench {
 /// than one. Returns the exclusive or of all whole 64-bit words.
 uint64_t read_stream(Team& team, const uint8_t* data, size_t bytes);
 
+/// The same read as a kernel must that computes as it goes: each thread two streams, with software
+/// prefetches, since the processor's own do not look far enough ahead of loads that come slowly.
+uint64_t read_prefetched(Team& team, const uint8_t* data, size_t bytes);
+
 /// "AVX-512", "AVX2" or "baseline": what read_stream() uses here.
 const char* stream_isa() noexcept;
 

@@ -101,6 +101,17 @@ void add_stream(Bench& bench, Team& team, std::vector<Contender>& contenders) {
          }});
 }
 
+void add_prefetched(Bench& bench, Team& team, std::vector<Contender>& contenders) {
+    const Copies& copies = bench.packed.front()->copies();
+    contenders.push_back(
+        {Kind::kPrefetched, "the same, prefetched", "baseline", static_cast<double>(copies.bytes()),
+         0, 0, [&copies, &team](int64_t call) {
+             const int64_t away = call + copies.count() / 4;
+             volatile uint64_t sink = read_prefetched(team, copies.copy(away), copies.bytes());
+             (void)sink;
+         }});
+}
+
 // The fp32 peak, and those that the contenders' kernels are held against.
 void add_peaks(Team& team, std::vector<Contender>& contenders) {
     std::set<std::string> wanted{peak_name(Arithmetic::kFp32)};
@@ -173,6 +184,7 @@ std::vector<GemmCase> bench_gemm(const Options& options, const examples::OpenBla
                     {bench.original, shape, tokens, team.threads(), bench.x.data(), bench.y.data()},
                     result.contenders, say);
                 if (tokens <= kMostColdTokens) add_stream(bench, team, result.contenders);
+                if (tokens == 1) add_prefetched(bench, team, result.contenders);
                 add_peaks(team, result.contenders);
                 measure(result.contenders, options.rounds, options.seconds_per_case);
                 report(result);

@@ -53,6 +53,8 @@ const char* kind_name(Kind kind) noexcept {
             return "fp6";
         case Kind::kStream:
             return "stream";
+        case Kind::kPrefetched:
+            return "prefetched";
         case Kind::kOpenBlas:
             return "openblas";
         case Kind::kPeak:

@@ -9,7 +9,7 @@
 
 namespace fp6llm::bench {
 
-enum class Kind { kFp6, kStream, kOpenBlas, kPeak, kPeer };
+enum class Kind { kFp6, kStream, kPrefetched, kOpenBlas, kPeak, kPeer };
 const char* kind_name(Kind kind) noexcept;
 
 struct Contender {

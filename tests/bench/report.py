@@ -32,9 +32,11 @@ def ratio(own, other):
 
 def gemm_ratios(case, own):
     stream, blas = first(case, "stream"), first(case, "openblas")
+    prefetched = first(case, "prefetched")
     peak = first(case, "peak", own.get("peak", "fp32 peak"))
     ratios = {
         "of stream": stream and ratio(own, stream) * own["bytes"] / stream["bytes"],
+        "of stream, prefetched": prefetched and ratio(own, prefetched) * own["bytes"] / prefetched["bytes"],
         "x OpenBLAS": blas and ratio(own, blas),
         "of peak": peak and ratio(own, peak) * own.get("operations", own["flops"]) / peak["flops"],
     }
