@@ -25,6 +25,11 @@ struct RowStats {
     void add(const RowStats& other) noexcept;
 };
 
+// A lane's fp32 sum of 256 terms errs by less than 260 * 2^-24 of it, and underflowing squares by
+// 2^-149 each.
+constexpr int64_t kEstimateCount = 4096;
+constexpr double kEstimateError = 0x1p-15, kEstimateTiny = 0x1p-137;
+
 /// Loops for one type of float elements.
 struct QuantKernelsOfType {
     /// Whether no element is NaN or infinite.
@@ -41,6 +46,12 @@ struct QuantKernelsOfType {
     /// Sum of squared errors of each group, over finite elements.
     void (*measure[2])(const FormatInfo& format, const void* w, int64_t count, int64_t group,
                        const float* scales, double* errors);
+
+    /// Sum of squared errors of all groups, for either Rounding (their errors are equal): faster than
+    /// measure and less exact. Up to kEstimateCount elements: within kEstimateError, relative, and
+    /// kEstimateTiny of measure's. NaN or infinite if an element is, or where fp32 overflows.
+    double (*estimate)(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+                       const float* scales);
 
     /// w = value * scale, rounded once. `exact_products`: products of value and scale fit into fp32
     /// (half and power-of-two scales), which saves the guard against rounding twice.

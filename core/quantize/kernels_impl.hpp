@@ -191,12 +191,6 @@ FP6LLM_INLINE float horizontal_max(const F32 (&lanes)[kVectors]) noexcept {
     return horizontal_max<float, kLanes>(largest);
 }
 
-FP6LLM_INLINE void add_squares(F32 v, F64* sums) noexcept {
-    const F64Pair wide = widen(v);
-    sums[0] += wide.low * wide.low;
-    sums[1] += wide.high * wide.high;
-}
-
 FP6LLM_INLINE F32 keep(I32 mask, F32 v) noexcept {
     return bit_cast<F32>(bit_cast<I32>(v) & mask);
 }
@@ -207,15 +201,33 @@ struct Counts {
     I32 non_finite;
 };
 
+/// w / scale. By a power of two whose inverse is a normal number, multiplying is as exact, and faster.
+struct Quotient {
+    explicit Quotient(float scale) noexcept : factor(splat(scale)) {}
+    FP6LLM_INLINE F32 operator()(F32 w) const noexcept { return w / factor; }
+    F32 factor;
+};
+struct PowerQuotient {
+    static bool takes(float scale) noexcept {
+        const uint32_t bits = bit_cast<uint32_t>(scale);
+        return (bits & 0x7FFFFF) == 0 && bits - (1u << 23) <= 252u << 23;
+    }
+    explicit PowerQuotient(float scale) noexcept
+        : factor(splat(bit_cast<float>((254u << 23) - bit_cast<uint32_t>(scale)))) {}
+    FP6LLM_INLINE F32 operator()(F32 w) const noexcept { return w * factor; }
+    F32 factor;
+};
+
 /// One block of 16 elements.
-template <typename Element, Rounding kRounding, Task kTask>
-FP6LLM_INLINE void process_block(const Grid& grid, const typename Element::Raw* w, F32 scale,
-                                 uint8_t* codes, Sums& sums, Counts& counts) noexcept {
+template <typename Element, Rounding kRounding, Task kTask, typename Divide>
+FP6LLM_INLINE void process_block(const Grid& grid, const typename Element::Raw* w,
+                                 const Divide& divide, uint8_t* codes, Sums& sums,
+                                 Counts& counts) noexcept {
     I32 out[kVectors];
     for (int i = 0; i < kVectors; ++i) {
         const F32 x = Element::load_floats(w + i * kLanes);
         const I32 bits = bit_cast<I32>(x);
-        const Rounded rounded = round_to_grid<kRounding>(grid, x / scale);
+        const Rounded rounded = round_to_grid<kRounding>(grid, divide(x));
         if constexpr (kTask != Task::kMeasure) {
             const I32 not_nan = (bits & kMagnitude) <= kInf;
             const U32 sign = bit_cast<U32>(bits & kSignBit & not_nan);
@@ -244,6 +256,27 @@ FP6LLM_INLINE int64_t total(I32 lanes) noexcept {
     return sum;
 }
 
+/// A group of `n` elements.
+template <typename Element, Rounding kRounding, Task kTask, typename Divide>
+FP6LLM_INLINE void process_group(const Grid& grid, const typename Element::Raw* w, int64_t n,
+                                 const Divide& divide, uint8_t* codes, Sums& sums,
+                                 Counts& counts) noexcept {
+    using Raw = typename Element::Raw;
+    int64_t i = 0;
+    for (; i + kBlock <= n; i += kBlock) {
+        process_block<Element, kRounding, kTask>(grid, w + i, divide, codes, sums, counts);
+        if constexpr (kTask != Task::kMeasure) codes += kBlock;  // else NULL
+    }
+    if (i < n) {  // zeros add nothing to any sum
+        const size_t rest = static_cast<size_t>(n - i);
+        Raw padded[kBlock] = {};
+        uint8_t padded_codes[kBlock];
+        std::memcpy(padded, w + i, rest * sizeof(Raw));
+        process_block<Element, kRounding, kTask>(grid, padded, divide, padded_codes, sums, counts);
+        if constexpr (kTask != Task::kMeasure) std::memcpy(codes, padded_codes, rest);
+    }
+}
+
 template <typename Element, Rounding kRounding, Task kTask>
 FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t count, int64_t group,
                            const float* scales, uint8_t* codes, RowStats* stats,
@@ -254,25 +287,15 @@ FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t coun
     Counts counts{};
     while (count > 0) {
         const int64_t n = group < count ? group : count;
-        const F32 scale = splat(*scales);
         Sums sums{};
-        int64_t i = 0;
-        for (; i + kBlock <= n; i += kBlock) {
-            process_block<Element, kRounding, kTask>(grid, from + i, scale, codes, sums, counts);
-            if constexpr (kTask != Task::kMeasure) codes += kBlock;  // else NULL
-        }
-        if (i < n) {  // zeros add nothing to any sum
-            const size_t rest = static_cast<size_t>(n - i);
-            Raw padded[kBlock] = {};
-            uint8_t padded_codes[kBlock];
-            std::memcpy(padded, from + i, rest * sizeof(Raw));
-            process_block<Element, kRounding, kTask>(grid, padded, scale, padded_codes, sums,
+        if (PowerQuotient::takes(*scales)) {
+            process_group<Element, kRounding, kTask>(grid, from, n, PowerQuotient(*scales), codes,
+                                                     sums, counts);
+        } else {
+            process_group<Element, kRounding, kTask>(grid, from, n, Quotient(*scales), codes, sums,
                                                      counts);
-            if constexpr (kTask != Task::kMeasure) {
-                std::memcpy(codes, padded_codes, rest);
-                codes += rest;
-            }
         }
+        if constexpr (kTask != Task::kMeasure) codes += n;  // else NULL
         const double unit = *scales++;
         if constexpr (kTask == Task::kMeasure) {
             *errors++ = horizontal_sum(sums.error) * (unit * unit);
@@ -309,6 +332,48 @@ void measure(const FormatInfo& format, const void* w, int64_t count, int64_t gro
              const float* scales, double* errors) noexcept {
     process<Element, kRounding, Task::kMeasure>(format, w, count, group, scales, nullptr, nullptr,
                                                 errors);
+}
+
+template <typename Element>
+double estimate(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+                const float* scales) noexcept {
+    using Raw = typename Element::Raw;
+    const Grid grid(format);
+    const Raw* from = static_cast<const Raw*>(w);
+    F32 sums[kVectors] = {};
+    const auto add_group = [&](int64_t n, float scale, const auto& divide) {
+        const auto add_block = [&](const Raw* block) {
+            for (int i = 0; i < kVectors; ++i) {
+                const F32 q = divide(Element::load_floats(block + i * kLanes));
+                const Rounded rounded = round_to_grid<Rounding::kNearestEven>(grid, q);
+                const F32 error = (rounded.magnitude - rounded.value) * scale;
+                sums[i] += error * error;
+            }
+        };
+        int64_t i = 0;
+        for (; i + kBlock <= n; i += kBlock)
+            add_block(from + i);
+        if (i < n) {  // zeros add nothing
+            Raw padded[kBlock] = {};
+            std::memcpy(padded, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
+            add_block(padded);
+        }
+    };
+    for (; count > 0; ++scales) {
+        const int64_t n = group < count ? group : count;
+        if (PowerQuotient::takes(*scales)) {
+            add_group(n, *scales, PowerQuotient(*scales));
+        } else {
+            add_group(n, *scales, Quotient(*scales));
+        }
+        from += n, count -= n;
+    }
+    float lanes[kBlock];
+    std::memcpy(lanes, sums, sizeof lanes);
+    double total = 0.0;
+    for (const float lane : lanes)
+        total += static_cast<double>(lane);
+    return total;
 }
 
 /// Multiplies values of codes by one scale in fp32, rounding inexact products to odd: rounding
@@ -417,6 +482,7 @@ constexpr QuantKernelsOfType kernels_of() noexcept {
             {encode_codes<Element, kEven>, encode_codes<Element, kAway>},
             {encode_measured<Element, kEven>, encode_measured<Element, kAway>},
             {measure<Element, kEven>, measure<Element, kAway>},
+            estimate<Element>,
             decode<Element>};
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <vector>
 
 #include "core/common/error.hpp"
@@ -34,23 +35,19 @@ struct ScaleChooser {
     int64_t chunk() const noexcept { return whole_rows() ? kChunk : kChunk / group() * group(); }
 
     /// Scales of `count` elements in at most kChunkGroups groups and, if `errors` is given, the
-    /// squared error of each group.
-    void choose(const uint8_t* from, int64_t count, float* scales, double* errors) const noexcept {
+    /// squared error of each group. `amax` is the largest magnitude of each.
+    void choose(const uint8_t* from, int64_t count, const float* amax, float* scales,
+                double* errors) const noexcept {
         const int64_t groups = ceil_div(count, group());
-        float amax[kChunkGroups], tried[kChunkGroups];
-        double best[kChunkGroups], error[kChunkGroups];
-        kernels.amax(from, count, group(), amax);
-        for (int64_t g = 0; g < groups; ++g)
-            scales[g] = group_scale(spec, format, amax[g], 0);
-
+        group_scales(spec, format, amax, groups, 0, scales);
         const int candidates = scale_candidates(spec);
         if (candidates == 1 && errors == nullptr) return;
+        float tried[kChunkGroups];
+        double best[kChunkGroups], error[kChunkGroups];
         const auto measure = kernels.measure[static_cast<int>(spec.rounding)];
         measure(format, from, count, group(), scales, best);
         for (int candidate = 1; candidate < candidates; ++candidate) {
-            for (int64_t g = 0; g < groups; ++g) {
-                tried[g] = group_scale(spec, format, amax[g], candidate);
-            }
+            group_scales(spec, format, amax, groups, candidate, tried);
             measure(format, from, count, group(), tried, error);
             for (int64_t g = 0; g < groups; ++g) {
                 if (error[g] < best[g]) best[g] = error[g], scales[g] = tried[g];
@@ -64,28 +61,24 @@ struct ScaleChooser {
     template <typename Visit>
     void for_each_chunk(int64_t row, Visit&& visit) const noexcept {
         if (w.cols == 0) return;
-        float scales[kChunkGroups];
-        if (whole_rows()) choose(element(w, row, 0), w.cols, scales, nullptr);
+        float amax[kChunkGroups], scales[kChunkGroups];
+        const auto choose_for = [&](int64_t column, int64_t count) {
+            const uint8_t* from = element(w, row, column);
+            kernels.amax(from, count, group(), amax);
+            choose(from, count, amax, scales, nullptr);
+        };
+        if (whole_rows()) choose_for(0, w.cols);
         for (int64_t column = 0; column < w.cols; column += chunk()) {
             const int64_t count = std::min(chunk(), w.cols - column);
-            if (!whole_rows()) choose(element(w, row, column), count, scales, nullptr);
+            if (!whole_rows()) choose_for(column, count);
             visit(column, count, scales);
         }
     }
-
-    double squared_error(int64_t row) const noexcept {
-        float scales[kChunkGroups];
-        double errors[kChunkGroups], sum = 0.0;
-        const int64_t step = whole_rows() ? w.cols : chunk();
-        for (int64_t column = 0; column < w.cols; column += step) {
-            const int64_t count = std::min(step, w.cols - column);
-            choose(element(w, row, column), count, scales, errors);
-            for (int64_t g = 0; g < ceil_div(count, group()); ++g)
-                sum += errors[g];
-        }
-        return sum;
-    }
 };
+
+/// AUTO's formats, in the order in which they win ties.
+constexpr DataType kAutoFormats[] = {DataType::kE3M2, DataType::kE2M3};
+constexpr int kAutoCount = 2;
 
 void require_finite(const MatrixView& w, const QuantKernelsOfType& kernels, Executor& executor) {
     const RowBlocks blocks(w.rows, w.cols);
@@ -109,22 +102,99 @@ void require_finite(const MatrixView& w, const QuantKernelsOfType& kernels, Exec
          static_cast<long long>(column));
 }
 
-double squared_error(const ScaleChooser& chooser, Executor& executor) {
-    const RowBlocks blocks(chooser.w.rows, chooser.w.cols);
-    std::vector<double> errors(static_cast<size_t>(blocks.count()));
+/// What a matrix loses in each of AUTO's formats.
+struct AutoErrors {
+    double of[kAutoCount] = {};
+    void add(const AutoErrors& other) noexcept {
+        for (int f = 0; f < kAutoCount; ++f)
+            of[f] += other.of[f];
+    }
+};
+
+/// Squared errors of one row: both formats look at a chunk while it is in the first-level cache.
+AutoErrors measured_errors(const ScaleChooser (&choosers)[kAutoCount], int64_t row) noexcept {
+    const ScaleChooser& any = choosers[0];
+    float amax[kChunkGroups], scales[kChunkGroups];
+    double errors[kChunkGroups];
+    AutoErrors sums;
+    const int64_t cols = any.w.cols, step = any.whole_rows() ? cols : any.chunk();
+    for (int64_t column = 0; column < cols; column += step) {
+        const int64_t count = std::min(step, cols - column);
+        const uint8_t* from = element(any.w, row, column);
+        any.kernels.amax(from, count, any.group(), amax);
+        for (int f = 0; f < kAutoCount; ++f) {
+            choosers[f].choose(from, count, amax, scales, errors);
+            for (int64_t g = 0; g < ceil_div(count, any.group()); ++g)
+                sums.of[f] += errors[g];
+        }
+    }
+    return sums;
+}
+
+/// The same, estimated, for scales that are not searched for.
+AutoErrors estimated_errors(const ScaleChooser (&choosers)[kAutoCount], int64_t row) noexcept {
+    static_assert(kChunk <= kEstimateCount, "a chunk is one estimate");
+    const ScaleChooser& any = choosers[0];
+    float amax[kChunkGroups], scales[kChunkGroups];
+    AutoErrors sums;
+    const int64_t cols = any.w.cols;
+    if (any.whole_rows()) any.kernels.amax(element(any.w, row, 0), cols, cols, amax);
+    for (int64_t column = 0; column < cols; column += any.chunk()) {
+        const int64_t count = std::min(any.chunk(), cols - column);
+        const uint8_t* from = element(any.w, row, column);
+        if (!any.whole_rows()) any.kernels.amax(from, count, any.group(), amax);
+        for (int f = 0; f < kAutoCount; ++f) {
+            choosers[f].choose(from, count, amax, scales, nullptr);
+            sums.of[f] +=
+                any.kernels.estimate(choosers[f].format, from, count, any.group(), scales);
+        }
+    }
+    return sums;
+}
+
+/// Sums of row_errors(row), in an order that the shape alone decides.
+template <typename RowErrors>
+AutoErrors sum_over_rows(const MatrixView& w, Executor& executor, const RowErrors& row_errors) {
+    const RowBlocks blocks(w.rows, w.cols);
+    std::vector<AutoErrors> errors(static_cast<size_t>(blocks.count()));
     executor.run(blocks.count(), [&](int64_t block) {
         const FpEnvGuard fp_env;
         const IndexRange range = blocks[block];
-        double sum = 0.0;
+        AutoErrors sums;
         for (int64_t row = range.begin; row < range.end; ++row)
-            sum += chooser.squared_error(row);
-        errors[static_cast<size_t>(block)] = sum;
+            sums.add(row_errors(row));
+        errors[static_cast<size_t>(block)] = sums;
     });
     const FpEnvGuard fp_env;
-    double sum = 0.0;
-    for (const double error : errors)
-        sum += error;
-    return sum;
+    AutoErrors sums;
+    for (const AutoErrors& error : errors)
+        sums.add(error);
+    return sums;
+}
+
+/// The format in which the matrix loses least, E3M2 on a tie. Estimates mostly tell: they are refused
+/// where the sums that they stand for could compare differently. NaN compares as doubtful.
+DataType choose_format(const QuantSpec& spec, const MatrixView& w,
+                       const QuantKernelsOfType& kernels, Executor& executor) {
+    const FpEnvGuard fp_env;
+    const ScaleChooser choosers[] = {{spec, w, kernels, *find_format(kAutoFormats[0])},
+                                     {spec, w, kernels, *find_format(kAutoFormats[1])}};
+    AutoErrors errors;
+    double doubt = 0.0;
+    const auto is_clear = [&] { return std::abs(errors.of[0] - errors.of[1]) > doubt; };
+    if (spec.scale_search == 0) {
+        errors = sum_over_rows(w, executor,
+                               [&](int64_t row) { return estimated_errors(choosers, row); });
+        // Twice what the estimates may err; the double sums of either kind err far less.
+        doubt = 2 * kEstimateError * (errors.of[0] + errors.of[1]) +
+                4 * kEstimateTiny * static_cast<double>(ceil_div(w.cols, kChunk)) *
+                    static_cast<double>(w.rows);
+    }
+    if (spec.scale_search != 0 || !is_clear()) {
+        errors =
+            sum_over_rows(w, executor, [&](int64_t row) { return measured_errors(choosers, row); });
+    }
+    return kAutoFormats[errors.of[0] <= errors.of[1] ? 0 : 1];
 }
 
 }  // namespace
@@ -134,12 +204,7 @@ RowQuantizer::RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor&
     : spec_(spec), w_(w), kernels_(kernels.of(w.type)) {
     if (w.cols > 0 && spec.non_finite == NonFinite::kError) require_finite(w, kernels_, executor);
     if (spec.format == DataType::kAuto6) {
-        const FpEnvGuard fp_env;
-        const auto error_in = [&](DataType type) {
-            return squared_error({spec_, w_, kernels_, *find_format(type)}, executor);
-        };
-        const bool e3m2 = error_in(DataType::kE3M2) <= error_in(DataType::kE2M3);
-        spec_.format = e3m2 ? DataType::kE3M2 : DataType::kE2M3;
+        spec_.format = choose_format(spec_, w_, kernels_, executor);
     }
     format_ = find_format(spec_.format);
 }

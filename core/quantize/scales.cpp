@@ -19,31 +19,72 @@ float power_of_two(int exponent) noexcept {
                                             : static_cast<uint32_t>(exponent + 127) << 23);
 }
 
-float mx_scale(const QuantSpec& spec, const FormatInfo& format, float amax,
-               int candidate) noexcept {
-    uint32_t bits = float_bits(amax);
-    if (spec.mx_rule == MxScaleRule::kEven) bits += 1u << (22 - format.mantissa_bits);
-    // Subnormal amax reads as 2^-127 here, which the limit below makes no difference to.
-    int exponent = static_cast<int>(bits >> 23) - 127 - format.max_exponent;
-    if (spec.mx_rule == MxScaleRule::kRceil &&
-        (bits & kMantissaMask) > (float_bits(format.max) & kMantissaMask)) {
-        ++exponent;
+/// The MX rules. No branches: the compiler makes vectors of a loop over this.
+class MxScale {
+  public:
+    MxScale(const QuantSpec& spec, const FormatInfo& format, int candidate) noexcept
+        : rounding_(spec.mx_rule == MxScaleRule::kEven ? 1u << (22 - format.mantissa_bits) : 0),
+          largest_mantissa_(spec.mx_rule == MxScaleRule::kRceil
+                                ? float_bits(format.max) & kMantissaMask
+                                : kMantissaMask),
+          offset_(-127 - format.max_exponent +
+                  (candidate == 0   ? 0
+                   : candidate == 1 ? -1
+                                    : 1)) {}
+
+    float operator()(float amax) const noexcept {
+        const uint32_t bits = float_bits(amax) + rounding_;
+        // Subnormal amax reads as 2^-127 here, which the limit below makes no difference to.
+        const int exponent = static_cast<int>(bits >> 23) + offset_ +
+                             ((bits & kMantissaMask) > largest_mantissa_ ? 1 : 0);
+        return power_of_two(std::clamp(exponent, -kMaxE8M0Exponent, kMaxE8M0Exponent));
     }
-    if (candidate != 0) exponent += candidate == 1 ? -1 : 1;
-    return power_of_two(std::clamp(exponent, -kMaxE8M0Exponent, kMaxE8M0Exponent));
-}
+
+  private:
+    uint32_t rounding_, largest_mantissa_;  ///< added to amax; above which RCEIL adds one
+    int offset_;
+};
+
+/// Row and group scales.
+class AmaxScale {
+  public:
+    AmaxScale(const QuantSpec& spec, const FormatInfo& format, int candidate) noexcept
+        : shrink_(1.0f -
+                  static_cast<float>(candidate) / static_cast<float>(2 * spec.scale_search + 2)),
+          max_(format.max),
+          half_(spec.scale_type == DataType::kF16) {}
+
+    float operator()(float amax) const noexcept {
+        if (amax == 0.0f) return 1.0f;
+        const float scale = std::max(amax * shrink_ / max_, float_from_bits(1));
+        return half_ ? half_to_float(std::clamp(float_to_half(scale), kMinHalf, kMaxHalf)) : scale;
+    }
+
+  private:
+    float shrink_, max_;
+    bool half_;
+};
 
 }  // namespace
 
 float group_scale(const QuantSpec& spec, const FormatInfo& format, float amax,
                   int candidate) noexcept {
-    if (spec.scale_mode == ScaleMode::kMx) return mx_scale(spec, format, amax, candidate);
-    if (amax == 0.0f) return 1.0f;
-    const float shrunk = amax * (1.0f - static_cast<float>(candidate) /
-                                            static_cast<float>(2 * spec.scale_search + 2));
-    const float scale = std::max(shrunk / format.max, float_from_bits(1));
-    if (spec.scale_type != DataType::kF16) return scale;
-    return half_to_float(std::clamp(float_to_half(scale), kMinHalf, kMaxHalf));
+    float scale = 0.0f;
+    group_scales(spec, format, &amax, 1, candidate, &scale);
+    return scale;
+}
+
+void group_scales(const QuantSpec& spec, const FormatInfo& format, const float* amax, int64_t count,
+                  int candidate, float* scales) noexcept {
+    const auto apply = [=](const auto& rule) {
+        for (int64_t i = 0; i < count; ++i)
+            scales[i] = rule(amax[i]);
+    };
+    if (spec.scale_mode == ScaleMode::kMx) {
+        apply(MxScale(spec, format, candidate));
+    } else {
+        apply(AmaxScale(spec, format, candidate));
+    }
 }
 
 int scale_candidates(const QuantSpec& spec) noexcept {

@@ -22,6 +22,10 @@ namespace fp6llm {
 float group_scale(const QuantSpec& spec, const FormatInfo& format, float amax,
                   int candidate) noexcept;
 
+/// Those of `count` groups.
+void group_scales(const QuantSpec& spec, const FormatInfo& format, const float* amax, int64_t count,
+                  int candidate, float* scales) noexcept;
+
 /// How many scales the search tries, the rule's own included. Row and group: n more, from
 /// amax * (1 - k / (2 n + 2)), k = 1..n: one octave covers every position of a float grid, and
 /// shrinking further only clips. MX: 2^(e-1), and from n = 2 on 2^(e+1); others cannot be better.

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
-#if defined(__F16C__)
+#if defined(__F16C__) || defined(__SSE4_1__)
 #include <immintrin.h>
 #endif
 
@@ -94,6 +94,14 @@ FP6LLM_INLINE I32 splat(int32_t value) noexcept {
 /// Largest lane.
 template <typename T, int N>
 FP6LLM_INLINE T horizontal_max(Vec<T, N> v) noexcept {
+#if defined(__SSE4_1__)
+    if constexpr (sizeof(T) == 2 && sizeof v == 16) {
+        // The smallest unsigned one has an instruction; flipped like this, order is reversed.
+        const __m128i flip = _mm_set1_epi16(0x7FFF);
+        const __m128i smallest = _mm_minpos_epu16(_mm_xor_si128(bit_cast<__m128i>(v), flip));
+        return static_cast<T>(_mm_extract_epi16(smallest, 0) ^ 0x7FFF);
+    }
+#endif
     if constexpr (sizeof v > 8) {
         Vec<T, N / 2> half[2];
         std::memcpy(half, &v, sizeof half);
@@ -138,6 +146,19 @@ FP6LLM_INLINE F64Pair widen(F32 v) noexcept {
     return {__builtin_convertvector(half[0], F64), __builtin_convertvector(half[1], F64)};
 #endif
 }
+/// sums += v * v, element by element. Squares are exact, so fusing the addition changes nothing.
+FP6LLM_INLINE void add_squares(F32 v, F64* sums) noexcept {
+    const F64Pair wide = widen(v);
+#if defined(__FMA__) && !defined(FP6LLM_VEC_AVX512) && !defined(FP6LLM_VEC_LANES)
+    const __m256d low = bit_cast<__m256d>(wide.low), high = bit_cast<__m256d>(wide.high);
+    sums[0] = bit_cast<F64>(_mm256_fmadd_pd(low, low, bit_cast<__m256d>(sums[0])));
+    sums[1] = bit_cast<F64>(_mm256_fmadd_pd(high, high, bit_cast<__m256d>(sums[1])));
+#else
+    sums[0] += wide.low * wide.low;
+    sums[1] += wide.high * wide.high;
+#endif
+}
+
 /// kLanes halfs as floats. NaN may become quiet.
 FP6LLM_INLINE F32 half_to_float(const void* from) noexcept {
 #if defined(FP6LLM_VEC_AVX512)

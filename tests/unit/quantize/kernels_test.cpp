@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
+#include <numeric>
 
 #include "tests/unit/formats/nearest.hpp"
 #include "tests/unit/quantize/support.hpp"
@@ -54,7 +56,9 @@ TEST_P(QuantKernelsTest, EncodesAsTheScalarDefinition) {
         std::vector<uint8_t> codes(static_cast<size_t>(w.cols()));
         for (const FormatInfo& format : all_formats()) {
             for (const Rounding rounding : kRoundings) {
-                for (const float scale : {1.0f, 0.0371f, 0x1p-20f, 731.0f}) {
+                // Powers of two up to both ends: their inverse is a number where it is normal.
+                for (const float scale :
+                     {1.0f, 0.0371f, 0x1p-20f, 731.0f, 0x1p-127f, 0x1p-126f, 0x1p126f, 0x1p127f}) {
                     loops.encode[static_cast<int>(rounding)](format, view.data, w.cols(), w.cols(),
                                                              &scale, codes.data());
                     for (int64_t c = 0; c < w.cols(); ++c) {
@@ -219,6 +223,46 @@ TEST_P(QuantKernelsTest, SumsAreThoseOfThePortableKernels) {
             EXPECT_EQ(stats.squared_signal, expected.squared_signal);
             EXPECT_EQ(stats.max_abs_error, expected.max_abs_error);
             EXPECT_EQ(errors, expected_errors);
+        }
+    }
+}
+
+// An estimate is within its bound of the sums that it stands for, whichever way ties go, and has the
+// same bits from every kernel set.
+TEST_P(QuantKernelsTest, EstimatesWhatItWouldMeasure) {
+    for (const DataType type : kTypes) {
+        const QuantKernelsOfType& loops = kernels().of(type);
+        for (const float size : {0.02f, 1e-6f, 300.0f}) {
+            Matrix w = Matrix(type, 1, kEstimateCount).fill_gaussian(7, size);
+            for (const FormatInfo& format : all_formats()) {
+                for (const auto& [count, group] : {std::pair<int64_t, int64_t>{1237, 40},
+                                                   {1237, 1237},
+                                                   {kEstimateCount, 32},
+                                                   {kEstimateCount, kEstimateCount}}) {
+                    // Multiples of 0.75 of a power of two, and powers of two.
+                    std::vector<float> scales(kEstimateCount / 32, 0.75f * size / format.max);
+                    for (size_t i = 0; i < scales.size(); i += 3)
+                        scales[i] = std::exp2(std::floor(std::log2(4 * size / format.max)));
+                    std::vector<double> errors(scales.size());
+                    const double found =
+                        loops.estimate(format, w.view().data, count, group, scales.data());
+                    for (const auto measure : loops.measure) {
+                        std::fill(errors.begin(), errors.end(), 0.0);
+                        measure(format, w.view().data, count, group, scales.data(), errors.data());
+                        const double expected = std::accumulate(errors.begin(), errors.end(), 0.0);
+                        EXPECT_GT(expected, 0);
+                        EXPECT_NEAR(found, expected, kEstimateError * expected + kEstimateTiny);
+                    }
+                    EXPECT_EQ(found, portable_quant_kernels()->of(type).estimate(
+                                         format, w.view().data, count, group, scales.data()));
+                }
+            }
+            const float scale = size;
+            for (const float bad : {NAN, INFINITY}) {
+                w.set(0, 1000, bad);
+                EXPECT_FALSE(std::isfinite(loops.estimate(*find_format(DataType::kE3M2),
+                                                          w.view().data, 1001, 1001, &scale)));
+            }
         }
     }
 }

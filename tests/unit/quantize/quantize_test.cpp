@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <array>
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -416,6 +418,51 @@ TEST(Quantize, AutoTakesTheFormatOfSmallerError) {
 
     const Matrix zeros = Matrix(DataType::kF32, 2, 8).fill([](int64_t, int64_t) { return 0.0f; });
     EXPECT_EQ(run_quantize(row_spec(DataType::kAuto6), zeros.view()).format, DataType::kE3M2);
+}
+
+// Two rows, each exact in one format only, sized so that what they lose in the other almost agrees:
+// beyond what estimates can tell apart, whose sums of equal numbers round one way.
+TEST(Quantize, AutoTellsNearTiesApart) {
+    constexpr int64_t kCols = 5000;
+    for (const QuantSpec& base : {row_spec(), group_spec(128)}) {
+        int chosen_e3m2 = 0, chosen_e2m3 = 0;
+        for (const float fine : {2.25f, 1.625f, 2.75f, 3.25f}) {
+            const auto errors_of = [&](const Matrix& w) {
+                std::array<double, 2> errors{};
+                for (const DataType type : {DataType::kE3M2, DataType::kE2M3}) {
+                    QuantSpec spec = base;
+                    spec.format = type;
+                    errors[type == DataType::kE2M3] = run_quantize(spec, w.view()).stats.mse;
+                }
+                return errors;
+            };
+            const auto rows = [&](float size) {
+                return Matrix(DataType::kF32, 2, kCols).fill([&](int64_t r, int64_t c) {
+                    const bool largest = c % 128 == 0;
+                    // Multiples of 1/8; fewer, so that their sums round otherwise.
+                    if (r == 0) return largest ? 7.5f : c % 3 == 0 ? fine : 0.0f;
+                    return (largest ? 28.0f : 0.1875f) * size;
+                });
+            };
+            const auto e1 = errors_of(rows(0)), e2 = errors_of(rows(1));
+            const double tie = std::sqrt(e1[0] / e2[1]);
+            ASSERT_GT(tie, 0);
+            for (const double nudge :
+                 {-1e-4, -1e-5, -3e-6, -1e-6, -3e-7, 3e-7, 1e-6, 3e-6, 1e-5, 1e-4}) {
+                const Matrix w = rows(static_cast<float>(tie * (1 + nudge)));
+                const auto errors = errors_of(w);
+                EXPECT_NEAR(errors[0], errors[1], 3e-4 * errors[0]);
+                QuantSpec spec = base;
+                spec.format = DataType::kAuto6;
+                const DataType expected =
+                    errors[0] <= errors[1] ? DataType::kE3M2 : DataType::kE2M3;
+                EXPECT_EQ(run_quantize(spec, w.view()).format, expected) << fine << ", " << nudge;
+                ++(expected == DataType::kE3M2 ? chosen_e3m2 : chosen_e2m3);
+            }
+        }
+        EXPECT_GE(chosen_e3m2, 10);
+        EXPECT_GE(chosen_e2m3, 10);
+    }
 }
 
 TEST(Quantize, NothingBeyondTheOutputsIsWritten) {
