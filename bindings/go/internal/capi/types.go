@@ -85,12 +85,12 @@ const (
 // depends on the processor, the format and the tokens; elsewhere it is more exact than asked.
 // fp6llmGemmGetHeuristic() names the kernel. Sums are fp32.
 //
-// FAST_16I and FAST_8I, where they round, cut a token's columns into blocks of 128. With amax the
-// largest magnitude of a block, its activations become the integers nearest to x * 32767 / amax
-// (FAST_8I: 127 / amax), whose products with weights are summed exactly within the block and scale
-// group. A NaN or infinity makes all outputs of its token NaN; blocks with amax < 2^-100 count as
-// zero. int16 goes with every format, int8 with E2M3, E2M2 and E2M1; with E3M2 and E3M1 FAST_8I
-// rounds to int16 or bf16.
+// FAST_16I and FAST_8I, where kernels take integers, cut a token's columns into blocks of 128. With
+// amax the largest magnitude of a block, its activations become the integers nearest to
+// x * 32767 / amax (FAST_8I: 127 / amax), whose products with weights are summed exactly within the
+// block and scale group. A NaN or infinity makes all outputs of its token NaN; blocks with
+// amax < 2^-100 count as zero. int16 goes with every format, int8 with E2M3, E2M2 and E2M1. Other
+// kernels keep 16 bits of an activation in two bf16 parts (FAST_16I), or round it to bf16 (FAST_8I).
 //
 // Error of Y, rms relative to the rms of Y: FAST_16I 2.5e-5, FAST_8I 7e-3 with Gaussian activations;
 // 9e-5 and 2.1e-2 where 0.5 % of the channels are 20 times as large, 1.03e-4 and 2.6e-2 where they
