@@ -475,10 +475,12 @@ TEST(Plan, ThreadsFollowTheWork) {
         return choose_plan(problem_of(weight, tokens), kAlgoDefault, Isa::kAvx2, most).threads;
     };
     EXPECT_EQ(threads(small, 1, 8), 1);
+    EXPECT_EQ(threads(small, 4, 8), 1);
+    EXPECT_EQ(threads(small, 16, 8), 5);
     EXPECT_EQ(threads(small, 100, 8), 8);
     EXPECT_EQ(threads(large, 1, 8), 8);
     EXPECT_EQ(threads(large, 1, 1), 1);
-    EXPECT_EQ(threads(large, 1, 64), 12);  // worth 15, but 48 pairs of panels take as long on 12
+    EXPECT_EQ(threads(large, 1, 64), 8);  // worth 9, but 48 pairs of panels take as long on 8
     EXPECT_EQ(threads(large, 1000, 64), 64);
     // Never more than there are panels while tokens fill one tile; then tiles are shared, too.
     const ShapedWeight flat = row_weight(CpuSwizzle::kS16, 33, 20000);
