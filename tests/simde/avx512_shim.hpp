@@ -142,8 +142,35 @@ static inline __m512bh cvtne2ps_pbh(__m512 high, __m512 low) {
     return bit_copy<__m512bh>(words);
 }
 
+// SIMDe 0.7.4 has these, but shifts by 64 where a byte starts at bit 0.
+
+static inline __m512i mask_multishift_epi64_epi8(__m512i source, __mmask64 mask, __m512i starts,
+                                                 __m512i value) {
+    using U8x64 = Array<unsigned char, 64>;
+    const auto words = bit_copy<Array<unsigned long long, 8>>(value);
+    const U8x64 from = bit_copy<U8x64>(starts);
+    U8x64 bytes = bit_copy<U8x64>(source);
+    for (int i = 0; i < 64; ++i) {
+        const unsigned long long word = words.at[i / 8];
+        const int start = from.at[i] & 63;
+        const unsigned long long turned = word >> start | word << ((64 - start) & 63);
+        if (mask >> i & 1) bytes.at[i] = static_cast<unsigned char>(turned);
+    }
+    return bit_copy<__m512i>(bytes);
+}
+
+static inline __m512i multishift_epi64_epi8(__m512i starts, __m512i value) {
+    return mask_multishift_epi64_epi8(value, ~__mmask64{0}, starts, value);
+}
+
 }  // namespace fp6llm_avx512_shim
 
+#undef _mm512_multishift_epi64_epi8
+#define _mm512_multishift_epi64_epi8(starts, value) \
+    fp6llm_avx512_shim::multishift_epi64_epi8(starts, value)
+#undef _mm512_mask_multishift_epi64_epi8
+#define _mm512_mask_multishift_epi64_epi8(source, mask, starts, value) \
+    fp6llm_avx512_shim::mask_multishift_epi64_epi8(source, mask, starts, value)
 #undef _mm512_mask_storeu_epi32
 #define _mm512_mask_storeu_epi32(to, mask, value) \
     fp6llm_avx512_shim::mask_storeu_epi32(to, mask, value)

@@ -125,8 +125,8 @@ void multiply_tokens(const float* block, int64_t columns, const float* x, const 
 }
 
 template <class Tile>
-void multiply(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-              int64_t tokens, float* sums, float* block, void* scratch) {
+void multiply_panel(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
+                    int64_t tokens, float* sums, float* block, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols;
@@ -160,37 +160,26 @@ void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64
     decode_columns<Tile>(weight, panel, k0, count, out, load_scale, apply);
 }
 
-}  // namespace
-
-size_t packed_bytes(int64_t k, int64_t tokens) {
-    return static_cast<size_t>(padded_columns(k) * tokens) * sizeof(float);
-}
-
-size_t gemm_scratch_bytes(int64_t k, int64_t) {
+size_t scratch_bytes(int64_t k, int64_t) {
     return kBlockBytes + scale_scratch_bytes(k);
 }
 
-void gemm_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                      float* factor) {
-    pack_tokens<kGemmTile>(x, first, count, packed, factor);
-}
-
-void gemm_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                       void* packed, float* factor) {
-    pack_tile<kGemmTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
-}
-
-void gemm_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                   const float* factor, int64_t tokens, float* sums, void* scratch) {
+void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
+              const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
     float* block = static_cast<float*>(scratch);
     float* scales = block + kBlockColumns * 16;
     if (weight.family == TileFamily::kE3M2) {
-        multiply<E3M2Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+        multiply_panel<E3M2Tile>(weight, panel, x, factor, tokens, sums, block, scales);
     } else {
-        multiply<E2M3Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+        multiply_panel<E2M3Tile>(weight, panel, x, factor, tokens, sums, block, scales);
     }
 }
+
+}  // namespace
+
+constexpr KernelFunctions kGemmF32 = {packed_bytes, pack_tokens<kGemmTile>, scratch_bytes, multiply,
+                                      pack_columns<kGemmTile>};
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out) {

@@ -153,20 +153,8 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, 
     finish_sums(scales.factor, factor, tokens, sums);
 }
 
-}  // namespace
-
 size_t gemv_scratch_bytes(int64_t k, int64_t) {
     return 2 * scale_scratch_bytes(k);
-}
-
-void gemv_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                      float* factor) {
-    pack_tokens<kGemvTile>(x, first, count, packed, factor);
-}
-
-void gemv_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                       void* packed, float* factor) {
-    pack_tile<kGemvTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
 }
 
 void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
@@ -184,16 +172,6 @@ size_t fused_scratch_bytes(int64_t k, int64_t) {
     return scale_scratch_bytes(k);
 }
 
-void fused_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                       float* factor) {
-    pack_tokens<kFusedTile>(x, first, count, packed, factor);
-}
-
-void fused_pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                        void* packed, float* factor) {
-    pack_tile<kFusedTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
-}
-
 void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
                     const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
@@ -203,5 +181,12 @@ void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void*
         multiply_fused<E2M3Tile>(weight, panel, x, factor, tokens, sums, scratch);
     }
 }
+
+}  // namespace
+
+constexpr KernelFunctions kGemvF32 = {packed_bytes, pack_tokens<kGemvTile>, gemv_scratch_bytes,
+                                      gemv_multiply, pack_columns<kGemvTile>};
+constexpr KernelFunctions kFusedF32 = {packed_bytes, pack_tokens<kFusedTile>, fused_scratch_bytes,
+                                       fused_multiply, pack_columns<kFusedTile>};
 
 }  // namespace fp6llm::avx2

@@ -204,8 +204,9 @@ const uint8_t* decode_block(const uint8_t* tile, int64_t columns, uint8_t* out) 
 }
 
 template <class Ops, class Tile>
-void multiply(const CpuWeightView& weight, int64_t panel, const uint32_t* packed,
-              const float* factor, int64_t tokens, float* sums, uint8_t* decoded, void* scratch) {
+void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* packed,
+                    const float* factor, int64_t tokens, float* sums, uint8_t* decoded,
+                    void* scratch) {
     constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
     PanelScales scales;
     plain_scales(weight, panel, kUnit, scratch, &scales);
@@ -230,56 +231,35 @@ void multiply(const CpuWeightView& weight, int64_t panel, const uint32_t* packed
 }
 
 template <class Ops>
-size_t packed_integer_bytes(int64_t k, int64_t tokens) {
+size_t packed_bytes(int64_t k, int64_t tokens) {
     return static_cast<size_t>(PackedTile<Ops>(padded_columns(k)).words() * tokens) *
            sizeof(uint32_t);
 }
 
-}  // namespace
-
-size_t i16_packed_bytes(int64_t k, int64_t tokens) {
-    return packed_integer_bytes<I16Ops>(k, tokens);
-}
-
-void i16_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                     float* factor) {
-    pack_integer_tokens<I16Ops, kIntegerTile>(x, first, count, packed, factor);
-}
-
-size_t i16_scratch_bytes(int64_t k, int64_t) {
+size_t scratch_bytes(int64_t k, int64_t) {
     return kDecodedBytes + scale_scratch_bytes(k);
 }
 
-void i16_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                  const float* factor, int64_t tokens, float* sums, void* scratch) {
-    const auto* x = static_cast<const uint32_t*>(packed);
+template <class Ops, class Tile>
+void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
+              const float* factor, int64_t tokens, float* sums, void* scratch) {
     auto* decoded = static_cast<uint8_t*>(scratch);
-    uint8_t* scales = decoded + kDecodedBytes;
-    if (weight.family == TileFamily::kE3M2) {
-        multiply<I16Ops, E3M2Tile>(weight, panel, x, factor, tokens, sums, decoded, scales);
-    } else {
-        multiply<I16Ops, E2M3Tile>(weight, panel, x, factor, tokens, sums, decoded, scales);
-    }
-}
-
-size_t i8_packed_bytes(int64_t k, int64_t tokens) {
-    return packed_integer_bytes<I8Ops>(k, tokens);
-}
-
-void i8_pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                    float* factor) {
-    pack_integer_tokens<I8Ops, kIntegerTile>(x, first, count, packed, factor);
-}
-
-size_t i8_scratch_bytes(int64_t k, int64_t) {
-    return kDecodedBytes + scale_scratch_bytes(k);
-}
-
-void i8_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                 const float* factor, int64_t tokens, float* sums, void* scratch) {
-    auto* decoded = static_cast<uint8_t*>(scratch);
-    multiply<I8Ops, E2M3Tile>(weight, panel, static_cast<const uint32_t*>(packed), factor, tokens,
+    multiply_panel<Ops, Tile>(weight, panel, static_cast<const uint32_t*>(packed), factor, tokens,
                               sums, decoded, decoded + kDecodedBytes);
 }
+
+void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                  const float* factor, int64_t tokens, float* sums, void* scratch) {
+    const auto run = weight.family == TileFamily::kE3M2 ? &multiply<I16Ops, E3M2Tile>
+                                                        : &multiply<I16Ops, E2M3Tile>;
+    run(weight, panel, panels, packed, factor, tokens, sums, scratch);
+}
+
+}  // namespace
+
+constexpr KernelFunctions kGemmI16 = {
+    packed_bytes<I16Ops>, pack_integer_tokens<I16Ops, kIntegerTile>, scratch_bytes, multiply_i16};
+constexpr KernelFunctions kGemmI8 = {packed_bytes<I8Ops>, pack_integer_tokens<I8Ops, kIntegerTile>,
+                                     scratch_bytes, multiply<I8Ops, E2M3Tile>};
 
 }  // namespace fp6llm::avx2

@@ -92,7 +92,7 @@ FP6LLM_AVX2_INLINE void interleave(const float (&values)[kMaxTile][kPackColumns]
         _mm256_storeu_ps(out + i * tokens, m[i]);
 }
 
-/// CpuGemmKernel::pack_columns() for tokens [first, first + count), count <= kMaxTile. Each part looks
+/// Packs columns [k0, k1) of tokens [first, first + count), count <= kMaxTile. Each part looks
 /// for the tokens' largest elements by itself, which is a fraction of the work.
 template <int kMaxTile>
 static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
@@ -131,6 +131,16 @@ static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count,
         std::memcpy(to + (columns - 8) * count, last,
                     static_cast<size_t>(8 * count) * sizeof(float));
     }
+}
+
+static inline size_t packed_bytes(int64_t k, int64_t tokens) {
+    return static_cast<size_t>(padded_columns(k) * tokens) * sizeof(float);
+}
+
+template <int kMaxTile>
+static void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                         void* packed, float* factor) {
+    pack_tile<kMaxTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
 }
 
 template <int kMaxTile>

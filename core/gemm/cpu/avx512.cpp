@@ -14,22 +14,8 @@ struct Wins {
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithmetic arithmetic,
                                  int panels, int64_t max_tokens, int token_tile, int group_multiple,
                                  const KernelFunctions& f, Wins wins = {}) {
-    return {algo,
-            name,
-            isa,
-            CpuSwizzle::kP16,
-            arithmetic,
-            panels,
-            max_tokens,
-            group_multiple,
-            f.packed_bytes,
-            f.pack_tokens,
-            f.scratch_bytes,
-            f.multiply,
-            token_tile,
-            wins.from,
-            wins.up_to,
-            f.pack_columns};
+    return {f,      algo,       name,           isa,        CpuSwizzle::kP16, arithmetic,
+            panels, max_tokens, group_multiple, token_tile, wins.from,        wins.up_to};
 }
 
 constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,

@@ -11,18 +11,6 @@
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 
-/// The functions of one CpuGemmKernel; see there.
-struct KernelFunctions {
-    size_t (*packed_bytes)(int64_t k, int64_t tokens);
-    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                        float* factor);
-    size_t (*scratch_bytes)(int64_t k, int64_t tokens);
-    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                     const float* factor, int64_t tokens, float* sums, void* scratch);
-    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                         void* packed, float* factor);
-};
-
 /// Tokens that a kernel keeps in registers at a time.
 constexpr int kGemvTokens = 3;    ///< two panels
 constexpr int kFusedTokens = 16;  ///< one panel, decoded in registers

@@ -125,7 +125,7 @@ void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packe
         factor[t] = 1.0f;
 }
 
-/// CpuGemmKernel::pack_columns(): no step depends on columns of another chunk.
+/// KernelFunctions::pack_columns(): no step depends on columns of another chunk.
 template <class Ops>
 void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
                   void* packed, float* factor) {

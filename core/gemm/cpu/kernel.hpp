@@ -55,9 +55,29 @@ enum class Arithmetic : uint8_t {
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
 constexpr int64_t kI8Columns = 128;
 
-constexpr int64_t kPackStep = 256;  ///< columns; see CpuGemmKernel::pack_columns
+constexpr int64_t kPackStep = 256;  ///< columns; see KernelFunctions::pack_columns
 
-struct CpuGemmKernel {
+/// What a kernel does, for a token block of `tokens`.
+struct KernelFunctions {
+    /// Bytes of packed activations.
+    size_t (*packed_bytes)(int64_t k, int64_t tokens);
+    /// Packs tokens [first, first + count) of `x`; `factor` receives [count].
+    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
+                        float* factor);
+    /// Bytes of scratch that one thread needs; 64-byte aligned.
+    size_t (*scratch_bytes)(int64_t k, int64_t tokens);
+    /// Writes sums [tokens][16 * panels], panels <= panels_per_call.
+    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
+                     const float* factor, int64_t tokens, float* sums, void* scratch);
+    /// Not null: does a part of what pack_tokens does for the tokens of one tile (of one block where
+    /// token_tile is 0), columns [k0, k1), k0 a multiple of kPackStep, k1 as well or x.k. Threads pack
+    /// different parts at once; that of k0 = 0 writes the factors.
+    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
+                         void* packed, float* factor) = nullptr;
+};
+
+/// A row of the registry.
+struct CpuGemmKernel : KernelFunctions {
     /// Public `algo` value; unique; never reused. 0 reference, 1 transposed product, 10-99
     /// portable, 100-199 AVX2, 200-299 AVX-512.
     int32_t algo;
@@ -68,17 +88,6 @@ struct CpuGemmKernel {
     int panels_per_call;  ///< 1 or 2; the last call of a range may get fewer
     int64_t max_tokens;   ///< largest useful token block; the plan cuts calls into blocks
     int group_multiple;   ///< group_size must be a multiple: 8 (any weight's), 16 or 32
-
-    /// Bytes of packed activations for a block of `tokens`.
-    size_t (*packed_bytes)(int64_t k, int64_t tokens);
-    /// Packs tokens [first, first + count) of `x`; `factor` receives [count].
-    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                        float* factor);
-    /// Bytes of scratch that one thread needs for a block of `tokens`; 64-byte aligned.
-    size_t (*scratch_bytes)(int64_t k, int64_t tokens);
-    /// Writes sums [tokens][16 * panels], panels <= panels_per_call.
-    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                     const float* factor, int64_t tokens, float* sums, void* scratch);
     /// Non-zero: packed blocks are made of packed tiles of so many tokens, the one that starts at
     /// token t (a multiple of it) lying at packed_bytes(k, t), and a token's sums depend on nothing
     /// outside its tile. Then the plan cuts blocks at its multiples, and parts of a block are packed
@@ -88,11 +97,6 @@ struct CpuGemmKernel {
     int64_t min_tokens = 1;
     /// Most tokens up to which it does; 0: no limit.
     int64_t wins_up_to = 0;
-    /// Not null: does a part of what pack_tokens does for the tokens of one tile (of one block where
-    /// token_tile is 0), columns [k0, k1), k0 a multiple of kPackStep, k1 as well or x.k. Threads pack
-    /// different parts at once; that of k0 = 0 writes the factors.
-    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                         void* packed, float* factor) = nullptr;
 };
 
 /// One instruction set's row block in the registry.

@@ -159,11 +159,17 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
     }
 }
 
-const CpuGemmKernel kKernels[] = {{/*algo=*/10, "portable_fp6_gemm_f32", Isa::kPortable,
-                                   CpuSwizzle::kP16, Arithmetic::kF32, /*panels_per_call=*/1,
-                                   /*max_tokens=*/1024, /*group_multiple=*/8, packed_bytes,
-                                   pack_tokens, scratch_bytes, multiply, kTokenTile,
-                                   /*min_tokens=*/1, /*wins_up_to=*/0, pack_columns}};
+const CpuGemmKernel kKernels[] = {
+    {{packed_bytes, pack_tokens, scratch_bytes, multiply, pack_columns},
+     /*algo=*/10,
+     "portable_fp6_gemm_f32",
+     Isa::kPortable,
+     CpuSwizzle::kP16,
+     Arithmetic::kF32,
+     /*panels_per_call=*/1,
+     /*max_tokens=*/1024,
+     /*group_multiple=*/8,
+     kTokenTile}};
 const CpuKernelSet kSet = {Isa::kPortable, kKernels, 1, decode_panel, store_sums};
 
 }  // namespace
