@@ -13,9 +13,8 @@ constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Arithmetic arit
 
 }  // namespace
 
-// Where rows take over from each other was measured on Zen 3, kernels taking turns on weights in cache
-// (K = 4096), of the fp32 peak: fused and gemm meet at 12 tokens; int16 is 0.81 at 5 tokens, where exact
-// is 0.67; int8 is 0.84 at 4, where exact is 0.76.
+// Where rows take over from each other was measured on Zen 3, kernels taking turns; what `script/bench cpu
+// --m 3,4,5,6,12,13 --compute 32f,16i,8i` prints is the like of it.
 const CpuKernelSet* avx2_kernels() noexcept {
     static const CpuGemmKernel rows[] = {
         make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,

@@ -20,6 +20,18 @@
 
 namespace fp6llm::avx2 {
 
+/// The end of a tile's decode(): pairs 6 and 7.
+template <class Tile, class Use>
+FP6LLM_AVX2_INLINE void decode_assembled(const uint8_t* tile, __m256i fields, Use use) {
+    const Lanes spare = Tile::spare_bits(tile);
+    FP6LLM_AVX2_UNROLL
+    for (int word = 0; word < 2; ++word) {
+        const Lanes pair = Tile::assemble(tile, spare, word);
+        use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
+        use(13 + 2 * word, as_floats(bit_and(pair, fields)));
+    }
+}
+
 struct E3M2Tile {
     static constexpr int kPlacedExponent = -124;
 
@@ -36,13 +48,7 @@ struct E3M2Tile {
             use(4 * word + 2, as_floats(bit_and(shift_left<5>(even), fields)));
             use(4 * word + 3, as_floats(bit_and(shift_left<5>(odd), fields)));
         }
-        const Lanes spare = spare_bits(tile);
-        FP6LLM_AVX2_UNROLL
-        for (int word = 0; word < 2; ++word) {
-            const Lanes pair = assemble(tile, spare, word);
-            use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
-            use(13 + 2 * word, as_floats(bit_and(pair, fields)));
-        }
+        decode_assembled<E3M2Tile>(tile, fields, use);
     }
 
     /// C's spare bits s6, s7, e7, e6 as indices for assemble().
@@ -76,13 +82,7 @@ struct E2M3Tile {
             use(4 * word + 2, as_floats(bit_and(shift_left<16>(second), fields)));
             use(4 * word + 3, as_floats(bit_and(second, fields)));
         }
-        const Lanes spare = spare_bits(tile);
-        FP6LLM_AVX2_UNROLL
-        for (int word = 0; word < 2; ++word) {
-            const Lanes pair = assemble(tile, spare, word);
-            use(12 + 2 * word, as_floats(bit_and(shift_left<16>(pair), fields)));
-            use(13 + 2 * word, as_floats(bit_and(pair, fields)));
-        }
+        decode_assembled<E2M3Tile>(tile, fields, use);
     }
 
     /// As in E3M2Tile.

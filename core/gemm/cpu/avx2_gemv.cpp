@@ -1,7 +1,7 @@
 // AVX2 kernels for few tokens: decode panels in registers and multiply them with broadcast activations.
 //
-//   gemv    1 token: two panels per pass, since one core reads two streams of addresses faster than one (by
-//           8 %, with the prefetches that decoding needs). Bound by reading.
+//   gemv    1 token: two panels per pass, since one core reads two streams of addresses faster than one.
+//           Bound by reading.
 //   fused   up to 12 tokens: one panel, decoded once for every four. Bound by the FMA units from four on.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"

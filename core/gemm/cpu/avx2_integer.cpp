@@ -212,6 +212,7 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* 
     plain_scales(weight, panel, kUnit, scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols, words = PackedTile<Ops>(padded).words();
     const bool grouped = weight.scale_mode != ScaleMode::kRow;
+    const auto multiply_some = grouped ? multiply_tokens<Ops, true> : multiply_tokens<Ops, false>;
     for (int64_t t = 0; t < tokens; ++t)
         store_values(sums + t * 16, zero_floats());
     const uint8_t* tile = weight.tiles + panel * weight.k_tiles * kTileBytes;
@@ -222,8 +223,6 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* 
         const Block block = {decoded, k, end, &scales, k / group_size, weight.groups, group_size};
         for (int64_t t = 0; t < tokens; t += kIntegerTile) {
             const int64_t count = tokens - t < kIntegerTile ? tokens - t : kIntegerTile;
-            const auto multiply_some =
-                grouped ? multiply_tokens<Ops, true> : multiply_tokens<Ops, false>;
             multiply_some(block, packed + t * words, padded, count, sums + t * 16);
         }
     }

@@ -84,17 +84,8 @@ struct FloatLoops {
             for (int p = 0; p < kPanels; ++p)
                 sums[p].clear();
             int64_t i = 0;
-            do {  // groups are not empty; a loop that may be costs gcc registers
-                const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
-                FP6LLM_AVX512_UNROLL
-                for (int p = 0; p < kPanels; ++p) {
-                    multiply_tile(table, tiles[p], ahead, x, sums[p]);
-                    tiles[p] += kTileBytes;
-                    if (p + 1 < kPanels) {
-                        FP6LLM_AVX512_LAUNDER(x);
-                    }
-                }
-                x += packed_steps(kTileCols) * kTokens;
+            do {  // groups are not empty
+                multiply_panels(weight, panel, table, tiles, x, sums);
             } while (++i < count);
             add_groups(sums, weight, panel, group, out);
         }

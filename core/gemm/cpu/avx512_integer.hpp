@@ -187,16 +187,7 @@ struct IntegerLoops {
             start_parts(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
-                const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
-                FP6LLM_AVX512_UNROLL
-                for (int p = 0; p < kPanels; ++p) {
-                    multiply_tile(table, tiles[p], ahead, x, sums[p]);
-                    tiles[p] += kTileBytes;
-                    if (p + 1 < kPanels) {
-                        FP6LLM_AVX512_LAUNDER(x);
-                    }
-                }
-                x += kTileCols / Ops::kColumns * kTokens;
+                multiply_panels(weight, panel, table, tiles, x, sums);
             } while (++i < stop);
             add_parts(sums, head, weight, panel, group, out);
             if (stop == group_end) {

@@ -90,6 +90,26 @@ FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int6
     return kPrefetchBytes + (kPanels - 1) * weight.k_tiles * kTileBytes;
 }
 
+/// sums += the next tile of each panel * x; tiles and x move on. A loop of it should be one that runs at
+/// least once: a loop that may not costs gcc registers.
+template <class Ops, int kPanels, int kTokens, int kSets>
+FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t panel,
+                                          const typename Ops::Table& table,
+                                          const uint8_t* (&tiles)[kPanels],
+                                          const typename Ops::Step*& x,
+                                          Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
+    const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
+    FP6LLM_AVX512_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+        multiply_tile(table, tiles[p], ahead, x, sums[p]);
+        tiles[p] += kTileBytes;
+        if (p + 1 < kPanels) {
+            FP6LLM_AVX512_LAUNDER(x);
+        }
+    }
+    x += kTileCols / Ops::kColumns * Ops::kParts * kTokens;
+}
+
 /// sums += n * kSets weight vectors of each panel, w [..][kPanels][16], times x [..][kTokens]; both
 /// move on.
 template <class Ops, int kPanels, int kTokens, int kSets>
