@@ -24,6 +24,14 @@ Level level() noexcept {
     return Level::kBaseline;
 }
 
+template <size_t kWords>
+uint64_t folded(const uint64_t (&words)[kWords]) noexcept {
+    uint64_t sum = 0;
+    for (const uint64_t word : words)
+        sum ^= word;
+    return sum;
+}
+
 // Reads kStreams runs of `lines` lines that lie end to end.
 uint64_t read_lines(const uint8_t* data, size_t lines) noexcept {
     uint64_t sums[kLine / 8] = {};
@@ -35,10 +43,7 @@ uint64_t read_lines(const uint8_t* data, size_t lines) noexcept {
                 sums[w] ^= words[w];
         }
     }
-    uint64_t sum = 0;
-    for (const uint64_t word : sums)
-        sum ^= word;
-    return sum;
+    return folded(sums);
 }
 
 #if defined(__x86_64__)
@@ -98,10 +103,7 @@ uint64_t read_lines_prefetched(const uint8_t* data, size_t lines) noexcept {
                 sums[w] ^= words[w];
         }
     }
-    uint64_t sum = 0;
-    for (const uint64_t word : sums)
-        sum ^= word;
-    return sum;
+    return folded(sums);
 }
 
 uint64_t read_part(const uint8_t* data, size_t lines) noexcept {

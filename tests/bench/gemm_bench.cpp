@@ -188,8 +188,6 @@ std::vector<GemmCase> bench_gemm(const Options& options, const examples::OpenBla
                 add_peaks(team, result.contenders);
                 measure(result.contenders, options.rounds, options.seconds_per_case);
                 report(result);
-                for (Contender& contender : result.contenders)
-                    contender.run = nullptr;
                 cases.push_back(std::move(result));
             }
         }

@@ -123,6 +123,8 @@ void measure(std::vector<Contender>& contenders, int rounds, double seconds) {
                                             static_cast<double>(state.batch));
         }
     }
+    for (Contender& contender : contenders)
+        contender.run = nullptr, contender.before_turn = nullptr, contender.after_turn = nullptr;
 }
 
 }  // namespace fp6llm::bench

@@ -35,7 +35,7 @@ double speed_ratio(const Contender& own, const Contender& other);
 
 /// Fills the samples. In each round a contender pauses, makes one call that is not timed (unless a
 /// call takes so long that waking up does not count), and is timed over enough calls to take some
-/// 20 ms.
+/// 20 ms. Then lets go of what contenders call: results outlive that.
 void measure(std::vector<Contender>& contenders, int rounds, double seconds);
 
 }  // namespace fp6llm::bench

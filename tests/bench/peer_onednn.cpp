@@ -102,7 +102,7 @@ void find_all(void* library, OneDnn& dnn) {
 void require(int status, const char* what) {
     if (status == kSuccess) return;
     throw std::runtime_error(status == kUnimplemented
-                                 ? std::string("not implemented for this processor: ") + what
+                                 ? std::string(what) + " is not implemented for this processor"
                                  : std::string(what) + " fails: " + std::to_string(status));
 }
 

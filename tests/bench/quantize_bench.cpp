@@ -106,8 +106,6 @@ std::vector<QuantizeCase> bench_quantize(const Options& options,
             result.goals = {0, chooses ? 1.0 : 2.0, 3.0, 0};
             measure(result.contenders, options.rounds, options.seconds_per_case);
             report(result);
-            for (Contender& contender : result.contenders)
-                contender.run = nullptr;
             cases.push_back(std::move(result));
         }
     }

@@ -178,8 +178,6 @@ std::vector<TokenCase> bench_token(const Options& options, const examples::OpenB
         add_stream(model, team, result.contenders);
         measure(result.contenders, options.rounds, options.seconds_per_case);
         report(result);
-        for (Contender& contender : result.contenders)
-            contender.run = nullptr;
         cases.push_back(std::move(result));
     }
     return cases;
