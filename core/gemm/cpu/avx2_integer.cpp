@@ -15,6 +15,7 @@ namespace fp6llm::avx2 {
 namespace {
 
 constexpr int64_t kStepBytes = 64;
+constexpr int kUnrolledSteps = 8;  // where cores are shared, the end of a loop is rarely foreseen
 constexpr int64_t kDecodedBytes = 16 * 1024;  // half of a small L1 cache
 
 FP6LLM_AVX2_INLINE void store_lanes(uint8_t* to, Lanes a) {
@@ -132,6 +133,19 @@ FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s,
     }
 }
 
+/// part[t] += a step of weights * x[t].
+template <class Ops, int kTokens>
+FP6LLM_AVX2_INLINE void multiply_step(const uint8_t* weights, const uint32_t* x,
+                                      Lanes (&part)[kTokens]) {
+    const Lanes w = load_lanes(weights);
+    FP6LLM_AVX2_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+        const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
+        accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
+        accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
+    }
+}
+
 /// sums [kTokens][16] += block * a packed tile. Not inlined: its hot loop needs all registers.
 template <class Ops, bool kGrouped, int kTokens>
 __attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t* x, const float* s,
@@ -150,20 +164,24 @@ __attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t*
         FP6LLM_AVX2_UNROLL
         for (int t = 0; t < kTokens; ++t) {
             __m256i first = _mm256_setzero_si256();
-            if (Ops::kOffset) first = _mm256_set1_epi32(after[t] - offsets[t]);
+            if (Ops::kOffset) {
+                first =
+                    _mm256_sub_epi32(_mm256_set1_epi32(after[t]), _mm256_set1_epi32(offsets[t]));
+            }
             part[t] = {first, first};
         }
         offsets = after;
-        for (const uint8_t* last = weights + (stop - k) / Ops::kStepColumns * kStepBytes;
-             weights != last; weights += kStepBytes, x += kTokens) {
-            const Lanes w = load_lanes(weights);
+        const uint8_t* last = weights + (stop - k) / Ops::kStepColumns * kStepBytes;
+        for (; last - weights >= kUnrolledSteps * kStepBytes;
+             weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
             FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t) {
-                const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
-                accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
-                accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
+            for (int i = 0; i < kUnrolledSteps; ++i) {
+                multiply_step<Ops>(weights + i * kStepBytes, x + i * kTokens, part);
+                FP6LLM_AVX2_BARRIER();
             }
         }
+        for (; weights != last; weights += kStepBytes, x += kTokens)
+            multiply_step<Ops>(weights, x, part);
         add_part<kGrouped>(part, s, *block.scales, group, sums);
         k = stop;
         if (k == activation_end) s += kTokens, activation_end += Ops::kBlockColumns;
