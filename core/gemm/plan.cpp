@@ -7,7 +7,8 @@
 //      asked is allowed.
 //   3. Best first: the highest instruction set; then kernels that win with so many tokens
 //      (min_tokens to wins_up_to); then the fastest arithmetic (speed); then the kernel with the
-//      smallest max_tokens that takes the call in one block, else the one with the largest.
+//      smallest max_tokens that takes the call in one block, else the one with the largest; of
+//      equals the one that needs the fewest tiles.
 //   4. The transposed product has one algorithm, with the best set that reads the swizzle.
 //   5. The reference is last.
 #include "core/gemm/plan.hpp"
@@ -110,6 +111,11 @@ bool wins(const CpuGemmKernel& kernel, int64_t tokens) {
     return tokens >= kernel.min_tokens && (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
 }
 
+/// Passes over the weight.
+int64_t tiles(const CpuGemmKernel& kernel, int64_t tokens) {
+    return kernel.token_tile > 0 ? ceil_div(tokens, kernel.token_tile) : 0;
+}
+
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
@@ -122,6 +128,9 @@ bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) 
     const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
     if (a_fits != b_fits) return a_fits;
     if (a_most != b_most) return (a_most < b_most) == a_fits;
+    const int64_t a_tiles = tiles(*a.kernel, problem.tokens);
+    const int64_t b_tiles = tiles(*b.kernel, problem.tokens);
+    if (a_tiles != b_tiles) return a_tiles < b_tiles;
     return a.kernel->algo < b.kernel->algo;
 }
 

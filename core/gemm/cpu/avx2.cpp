@@ -6,10 +6,14 @@ namespace {
 
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Arithmetic arithmetic, int panels,
                                  int64_t max_tokens, int token_tile, int group_multiple,
-                                 const KernelFunctions& f, int64_t min_tokens = 1) {
+                                 const KernelFunctions& f, int64_t min_tokens = 1,
+                                 int64_t wins_up_to = 0) {
     return {f,      algo,       name,           Isa::kAvx2, CpuSwizzle::kS16, arithmetic,
-            panels, max_tokens, group_multiple, token_tile, min_tokens};
+            panels, max_tokens, group_multiple, token_tile, min_tokens,       wins_up_to};
 }
+
+constexpr int64_t kFusedTokens = 20;  // of both, so that rule 3 of plan.cpp weighs their tiles
+constexpr int64_t kFusedWins = 12;
 
 }  // namespace
 
@@ -19,12 +23,14 @@ const CpuKernelSet* avx2_kernels() noexcept {
     static const CpuGemmKernel rows[] = {
         make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,
                  avx2::kGemvF32),
-        make_row(100, "avx2_fp6_fused_f32", Arithmetic::kF32, 1, 12, avx2::kFusedTile, kTileCols,
-                 avx2::kFusedF32),
+        make_row(100, "avx2_fp6_fused_f32", Arithmetic::kF32, 1, kFusedTokens, avx2::kFusedTile,
+                 kTileCols, avx2::kFusedF32, /*min_tokens=*/1, kFusedWins),
+        make_row(105, "avx2_fp6_fused5_f32", Arithmetic::kF32, 1, kFusedTokens, avx2::kFusedTile5,
+                 kTileCols, avx2::kFused5F32, /*min_tokens=*/1, kFusedWins),
         make_row(101, "avx2_fp6_gemm_f32", Arithmetic::kF32, 1, 192, avx2::kGemmTile, 8,
                  avx2::kGemmF32),
         make_row(102, "avx2_fp6_gemm_i16", Arithmetic::kI16, 1, 480, avx2::kIntegerTile, 8,
-                 avx2::kGemmI16, /*min_tokens=*/5),
+                 avx2::kGemmI16, /*min_tokens=*/6),
         make_row(103, "avx2_e2m3_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile, 32,
                  avx2::kGemmI8, /*min_tokens=*/4),
     };

@@ -6,11 +6,12 @@
 namespace fp6llm::avx2 {
 
 constexpr int kGemvTile = 1;     ///< tokens per pass over two panels
-constexpr int kFusedTile = 4;    ///< tokens per pass over one
+constexpr int kFusedTile = 4;    ///< tokens per pass over one: the fastest per token
+constexpr int kFusedTile5 = 5;   ///< the same, for as many and what leaves one or two after fours
 constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
 constexpr int kIntegerTile = 5;  ///< the same of the integer kernels
 
-extern const KernelFunctions kGemvF32, kFusedF32, kGemmF32, kGemmI16, kGemmI8;
+extern const KernelFunctions kGemvF32, kFusedF32, kFused5F32, kGemmF32, kGemmI16, kGemmI8;
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out);

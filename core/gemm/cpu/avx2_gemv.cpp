@@ -2,7 +2,8 @@
 //
 //   gemv    1 token: two panels per pass, since one core reads two streams of addresses faster than one.
 //           Bound by reading.
-//   fused   up to 12 tokens: one panel, decoded once for every four. Bound by the FMA units from four on.
+//   fused   up to 12 tokens: one panel, decoded once for every four or five. Bound by the FMA units from
+//           four on.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"
 #include "core/gemm/cpu/avx2_pack.hpp"
@@ -55,8 +56,8 @@ FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count,
                          [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
                              FP6LLM_AVX2_UNROLL
                              for (int t = 0; t < kTokens; ++t) {
-                                 Floats& sum = sums[p][t][k % kSets];
-                                 sum = multiply_add(placed, all_floats(x[k * kTokens + t]), sum);
+                                 accumulate_product(sums[p][t][k % kSets], placed,
+                                                    all_floats(x[k * kTokens + t]));
                              }
                          });
             if (p + 1 < kPanels) FP6LLM_AVX2_BARRIER();
@@ -125,17 +126,17 @@ void multiply_token(const CpuWeightView& weight, int64_t panel, int panels, cons
     }
 }
 
-/// fused: sums [tokens][16].
-template <class Tile>
+/// fused: sums [tokens][16], kTile tokens at a time.
+template <class Tile, int kTile>
 void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
                     int64_t tokens, float* sums, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols;
-    for (int64_t t = 0; t < tokens; t += kFusedTile) {
+    for (int64_t t = 0; t < tokens; t += kTile) {
         float* totals = sums + t * 16;
         const float* block = x + t * padded;
-        switch (tokens - t) {
+        switch (tokens - t < kTile ? tokens - t : kTile) {
             case 1:
                 multiply_tokens<Tile, 1, 1>(weight, panel, &scales, block, totals);
                 break;
@@ -145,8 +146,11 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, 
             case 3:
                 multiply_tokens<Tile, 1, 3>(weight, panel, &scales, block, totals);
                 break;
-            default:
+            case 4:
                 multiply_tokens<Tile, 1, 4>(weight, panel, &scales, block, totals);
+                break;
+            default:
+                multiply_tokens<Tile, 1, kTile>(weight, panel, &scales, block, totals);
                 break;
         }
     }
@@ -172,13 +176,14 @@ size_t fused_scratch_bytes(int64_t k, int64_t) {
     return scale_scratch_bytes(k);
 }
 
+template <int kTile>
 void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
                     const float* factor, int64_t tokens, float* sums, void* scratch) {
     const float* x = static_cast<const float*>(packed);
     if (weight.family == TileFamily::kE3M2) {
-        multiply_fused<E3M2Tile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E3M2Tile, kTile>(weight, panel, x, factor, tokens, sums, scratch);
     } else {
-        multiply_fused<E2M3Tile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E2M3Tile, kTile>(weight, panel, x, factor, tokens, sums, scratch);
     }
 }
 
@@ -186,7 +191,9 @@ void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void*
 
 constexpr KernelFunctions kGemvF32 = {packed_bytes, pack_tokens<kGemvTile>, gemv_scratch_bytes,
                                       gemv_multiply, pack_columns<kGemvTile>};
-constexpr KernelFunctions kFusedF32 = {packed_bytes, pack_tokens<kFusedTile>, fused_scratch_bytes,
-                                       fused_multiply, pack_columns<kFusedTile>};
+template <int kTile>
+constexpr KernelFunctions kFused = {packed_bytes, pack_tokens<kTile>, fused_scratch_bytes,
+                                    fused_multiply<kTile>, pack_columns<kTile>};
+constexpr KernelFunctions kFusedF32 = kFused<kFusedTile>, kFused5F32 = kFused<kFusedTile5>;
 
 }  // namespace fp6llm::avx2

@@ -116,6 +116,12 @@ FP6LLM_AVX2_INLINE void accumulate(__m256i& sum, __m256i addend) {
     asm("vpaddd %1, %0, %0" : "+x"(sum) : "x"(addend));
 }
 
+/// sum += a * b, rounded once; in place for the same reason.
+FP6LLM_AVX2_INLINE void accumulate_product(Floats& sum, Floats a, Floats b) {
+    asm("vfmadd231ps %1, %2, %0" : "+x"(sum.lo) : "x"(a.lo), "x"(b.lo));
+    asm("vfmadd231ps %1, %2, %0" : "+x"(sum.hi) : "x"(a.hi), "x"(b.hi));
+}
+
 /// 2^exponent for each lane, exponent in [-126, 127].
 FP6LLM_AVX2_INLINE Floats power_of_two(Lanes exponent) {
     const __m256i bias = _mm256_set1_epi32(127);

@@ -75,6 +75,10 @@ std::vector<GemmPlan> kernel_plans(const GemmProblem& problem, Isa isa) {
     return plans;
 }
 
+bool wins(const CpuGemmKernel& kernel, int64_t tokens) {
+    return tokens >= kernel.min_tokens && (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
+}
+
 Status status_of(const GemmProblem& problem, int32_t algo, Isa isa, std::string* message) {
     try {
         choose_plan(problem, algo, isa, 1);
@@ -205,7 +209,8 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
                 const std::vector<GemmPlan> plans = kernel_plans(problem_of(weight, tokens), isa);
                 for (const GemmPlan& other : plans) {
                     if (other.set != plans[0].set ||
-                        other.kernel->arithmetic != plans[0].kernel->arithmetic) {
+                        other.kernel->arithmetic != plans[0].kernel->arithmetic ||
+                        !wins(*other.kernel, tokens)) {
                         continue;
                     }
                     const int64_t best = plans[0].kernel->max_tokens;
@@ -281,15 +286,11 @@ TEST(Plan, KernelsThatDoNotWinAreThereForWhoAsks) {
     for (int64_t tokens : {1, 3, 4, 16, 300}) {
         const GemmProblem problem = problem_of(weight, tokens);
         const std::vector<GemmPlan> plans = kernel_plans(problem, Isa::kAvx512Bf16);
-        const auto wins = [&](const GemmPlan& plan) {
-            const CpuGemmKernel& kernel = *plan.kernel;
-            return tokens >= kernel.min_tokens &&
-                   (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
-        };
-        EXPECT_TRUE(wins(plans[0])) << plans[0].name;
+        EXPECT_TRUE(wins(*plans[0].kernel, tokens)) << plans[0].name;
         // Winners first within a set, and the others after them.
         for (size_t i = 1; i < plans.size(); ++i) {
-            EXPECT_TRUE(plans[i].set != plans[i - 1].set || wins(plans[i - 1]) || !wins(plans[i]))
+            EXPECT_TRUE(plans[i].set != plans[i - 1].set || wins(*plans[i - 1].kernel, tokens) ||
+                        !wins(*plans[i].kernel, tokens))
                 << plans[i].name;
         }
     }
@@ -316,6 +317,20 @@ TEST(Plan, KernelsThatNeedManyTokensComeAfterMoreExactOnesBelow) {
 }
 
 #ifdef FP6LLM_X86
+TEST(Plan, OfAvx2KernelsForFewTokensTheOneWithTheFewestTiles) {
+    const ShapedWeight weight = row_weight(CpuSwizzle::kS16);
+    const auto name = [&](int64_t tokens) {
+        return choose_plan(problem_of(weight, tokens), kAlgoDefault, Isa::kAvx2, 1).name;
+    };
+    EXPECT_STREQ(name(1), "avx2_fp6_gemv_f32");
+    for (int64_t tokens : {2, 3, 4, 6, 7, 8, 11, 12})
+        EXPECT_STREQ(name(tokens), "avx2_fp6_fused_f32") << tokens;
+    for (int64_t tokens : {5, 9, 10})
+        EXPECT_STREQ(name(tokens), "avx2_fp6_fused5_f32") << tokens;
+    for (int64_t tokens : {13, 20, 500})
+        EXPECT_STREQ(name(tokens), "avx2_fp6_gemm_f32") << tokens;
+}
+
 TEST(Plan, Avx2TakesIntegersFromFewTokensOn) {
     const ShapedWeight e3m2 = row_weight(CpuSwizzle::kS16);
     const ShapedWeight e2m3(make_spec(DataType::kE2M3, ScaleMode::kMx), 64, 128, CpuSwizzle::kS16);
