@@ -8,6 +8,10 @@
 // it slept, finds its part taken and does nothing. Numbers of loops never come again. So a loop costs
 // at most its serial time and the wake-ups, even if no worker gets a CPU.
 //
+// A worker that finds itself on its caller's CPU leaves it (WorkerCpus). The system wakes it on an idle
+// one, but to a guest of KVM a virtual CPU that the host has put to sleep does not count as idle: there,
+// both would share one CPU for many milliseconds, in which the caller runs every part.
+//
 // Nothing is written by many threads: the job word has one writer, each part word lies on a cache
 // line of its own, and sleepers are woken along a tree. All state is atomics on static storage, so
 // that a forked child, in which the workers are gone and any thread may have owned the pool, just
@@ -98,6 +102,27 @@ class Backoff {
     Clock::time_point deadline_{};
 };
 
+/// Where a worker runs: on all CPUs of the process but the one that it left last.
+class WorkerCpus {
+  public:
+    WorkerCpus() noexcept { process_.apply_to_this_thread(); }
+
+    /// Moves the calling worker to another CPU if it is on `cpu` and there is any. Not if its mask is none
+    /// that it got here: then somebody else places it.
+    void leave(int cpu) noexcept {
+        if (sched_getcpu() != cpu) return;
+        if (!(AffinityMask::of_this_thread() == process_.without(left_))) return;
+        const AffinityMask others = process_.without(cpu);
+        if (others.count() == 0) return;
+        others.apply_to_this_thread();
+        left_ = cpu;
+    }
+
+  private:
+    const AffinityMask process_ = AffinityMask::of_process();
+    int left_ = -1;
+};
+
 class ThreadPool {
   public:
     constexpr ThreadPool() noexcept = default;
@@ -107,6 +132,7 @@ class ThreadPool {
         if (busy_.exchange(true, std::memory_order_acquire)) return false;
         threads = 1 + ensure_workers(threads - 1);
         may_spin_.store(threads <= cpus_, std::memory_order_relaxed);
+        caller_cpu_.store(sched_getcpu(), std::memory_order_relaxed);
         task_ = &task;
         count_ = count;
         const uint64_t loop = publish(threads);
@@ -275,19 +301,22 @@ class ThreadPool {
     static void* worker_main(void* argument) noexcept {
         const Slot& slot = *static_cast<const Slot*>(argument);
         pthread_setname_np(pthread_self(), "fp6llm");
-        AffinityMask::of_process().apply_to_this_thread();
         const FpEnvGuard fp_env;  // else the creating thread's would be inherited
         slot.pool->work(slot.index, slot.job);
         return nullptr;
     }
 
     void work(int index, uint64_t job) noexcept {
+        WorkerCpus cpus;
         for (;;) {
             job = await_job(index, job);
             const int threads = threads_of(job);
             if (threads == kStop) return;
             const uint64_t loop = loop_of(job);
             wake_children(index, threads);
+            if (may_spin_.load(std::memory_order_relaxed)) {
+                cpus.leave(caller_cpu_.load(std::memory_order_relaxed));
+            }
             if (!take_part(index, loop, kClaimed)) continue;
             // From here on the caller waits for us: what it published is this loop's.
             run_part(index, threads);
@@ -318,6 +347,7 @@ class ThreadPool {
     const TaskRef* task_ = nullptr;
     int64_t count_ = 0;
     std::atomic<bool> may_spin_{false};  ///< each thread of the loop has a CPU; else sleep at once
+    std::atomic<int> caller_cpu_{-1};
     alignas(2 * kCacheLine) std::atomic<bool> busy_{false};
     int workers_ = 0;
     int cpus_ = 1;

@@ -2,6 +2,7 @@
 #include "core/common/thread_pool.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
@@ -173,6 +174,28 @@ TEST(ThreadPool, StressBackToBack) {
         });
     }
     EXPECT_EQ(shared, 20000);
+}
+
+// Where a caller moves onto a worker's CPU, and the system leaves both there, loops would run on their
+// callers alone.
+TEST(ThreadPool, WorkersLeaveTheirCallersCpu) {
+    if (allowed_cpus() < 2) GTEST_SKIP() << "one CPU";
+    std::thread([] {  // not the main thread: its mask is the process's
+        for (int round = 0; round < 50; ++round) {
+            int cpus[2] = {-1, -1};
+            Rendezvous rendezvous(2);
+            PoolExecutor(2).run(2, [&](int64_t i) {
+                EXPECT_TRUE(rendezvous.meet());
+                cpus[i] = sched_getcpu();
+            });
+            ASSERT_NE(cpus[0], cpus[1]) << "round " << round;
+            cpu_set_t mask;
+            CPU_ZERO(&mask);
+            CPU_SET(cpus[1], &mask);
+            ASSERT_EQ(sched_setaffinity(0, sizeof mask, &mask), 0);
+        }
+    })
+        .join();
 }
 
 TEST(ThreadPool, CallerSleepsForALongTask) {
