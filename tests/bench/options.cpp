@@ -216,10 +216,11 @@ const char* usage() noexcept {
            "of a\n"
            "                     token of SmolLM2-135M; checks: time per call, odd sizes, small "
            "matrices\n"
-           "  --peers LIST       folders with libggml-cpu.so, libdnnl.so.3, libmkl_rt.so.3, to "
-           "measure "
-           "beside\n"
-           "                     (script/bench peers gets them)\n"
+           "  --peers LIST       folders with libggml-cpu.so, libdnnl.so.3, libmkl_rt.so.3 "
+           "(script/bench\n"
+           "                     peers gets them) or ik_llama.cpp's libggml.so, to measure beside; "
+           "more\n"
+           "                     than once: all of them\n"
            "  --openblas best|environment   whether to look for its best kernels (default) or to "
            "take\n"
            "                     those that OPENBLAS_CORETYPE names\n";
@@ -267,7 +268,8 @@ Options parse_options(int argc, char** argv) {
         else if (name == "--only")
             choose_parts(value, options);
         else if (name == "--peers")
-            options.peers = split(value);
+            for (std::string& folder : split(value))
+                options.peers.push_back(std::move(folder));
         else if (name == "--openblas" && value == "best")
             options.blas_core = examples::BlasCore::kBest;
         else if (name == "--openblas" && value == "environment")

@@ -18,6 +18,7 @@ struct Library {
     Peer (*open)(const std::string& folder);
 };
 constexpr Library kLibraries[] = {{"libggml-cpu.so", "ggml", open_ggml},
+                                  {"libggml.so", "ik_llama.cpp", open_ik},
                                   {"libdnnl.so.3", "oneDNN", open_onednn},
                                   {"libmkl_rt.so.3", "MKL", open_mkl}};
 

@@ -46,6 +46,7 @@ struct Peer {
 
 /// Each in the folder that holds its library; throw std::runtime_error where that is not usable.
 Peer open_ggml(const std::string& folder);
+Peer open_ik(const std::string& folder);
 Peer open_onednn(const std::string& folder);
 Peer open_mkl(const std::string& folder);
 
