@@ -73,9 +73,10 @@ class Context {
   public:
     Context(const Ik& ik, size_t tensors, size_t graphs, size_t data_bytes = 0)
         : ik_(ik),
-          context_(ik.init({tensors * ik.tensor_overhead() +
-                                graphs * ik.graph_overhead_custom(kGraph, false) + data_bytes + 4096,
-                            nullptr, data_bytes == 0})) {
+          context_(
+              ik.init({tensors * ik.tensor_overhead() +
+                           graphs * ik.graph_overhead_custom(kGraph, false) + data_bytes + 4096,
+                       nullptr, data_bytes == 0})) {
         if (!context_) throw std::runtime_error("no ggml context");
     }
     ~Context() { ik_.free(context_); }
@@ -134,7 +135,10 @@ class IkMatrix final : public PeerMatrix {
   public:
     IkMatrix(const Ik& ik, int type, const Shape& shape, const std::vector<uint8_t>& quantized,
              size_t total)
-        : ik_(ik), type_(type), shape_(shape), weights_(quantized.data(), quantized.size(), total) {}
+        : ik_(ik),
+          type_(type),
+          shape_(shape),
+          weights_(quantized.data(), quantized.size(), total) {}
 
     std::function<void(int64_t)> product(float* x, float* y, int64_t tokens, int threads) override {
         graphs_.clear();
