@@ -39,6 +39,10 @@ TEST(Options, DefaultsAreANamedSubset) {
     EXPECT_EQ(options.quantize_formats[6].config.format, FP6LLM_R_6F_AUTO);
     EXPECT_EQ(options.quantize_formats[6].config.scaleMode, FP6LLM_SCALE_MX);
     EXPECT_EQ(parse({"--formats", "e2m1-g64"}).quantize_formats.size(), 1u);
+    const Options more = parse({"--quantize", "auto-mx", "--formats", "e2m3-mx"});
+    EXPECT_EQ(more.formats.size(), 1u);
+    ASSERT_EQ(more.quantize_formats.size(), 2u);
+    EXPECT_EQ(more.quantize_formats[1].name, "auto-mx");
     EXPECT_EQ(options.computes.size(), 4u);
     EXPECT_TRUE(options.gemm && options.quantize);
 }

@@ -207,6 +207,7 @@ const char* usage() noexcept {
            "                     -row, -gN or -mx (default e3m2-row,e2m3-row,e2m3-g128,e2m3-mx; "
            "quantize:\n"
            "                     also auto-row,auto-g128,auto-mx)\n"
+           "  --quantize LIST    formats that are only quantized, too\n"
            "  --compute LIST     32f, 16f, 16bf, 8i, 8f, 16i; what is not supported is left out\n"
            "                     (default 32f,16bf,16i,8i)\n"
            "  --threads LIST     numbers or all (default 1,all)\n"
@@ -229,7 +230,7 @@ const char* usage() noexcept {
 Options parse_options(int argc, char** argv) {
     std::string shapes = "llama3-8b,smollm2", tokens = "1,4,16,64,512";
     std::string formats = "e3m2-row,e2m3-row,e2m3-g128,e2m3-mx", computes = "32f,16bf,16i,8i";
-    std::string more_to_quantize = ",auto-row,auto-g128,auto-mx";
+    std::string more_to_quantize = "auto-row,auto-g128,auto-mx", asked_to_quantize;
     std::string threads = "1,all";
     Options options;
     for (int i = 1; i < argc; ++i) {
@@ -242,7 +243,7 @@ Options parse_options(int argc, char** argv) {
             shapes = "quick";
             tokens = "1,16,64";
             formats = "e3m2-row,e2m3-mx";
-            more_to_quantize = ",auto-row";
+            more_to_quantize = "auto-row";
             options.rounds = 5;
             options.quick = true;
             continue;
@@ -257,6 +258,8 @@ Options parse_options(int argc, char** argv) {
             tokens = value;
         else if (name == "--formats")
             formats = value, more_to_quantize = "";
+        else if (name == "--quantize")
+            asked_to_quantize = value;
         else if (name == "--compute")
             computes = value;
         else if (name == "--threads")
@@ -280,7 +283,12 @@ Options parse_options(int argc, char** argv) {
     options.shapes = parse_shapes(shapes);
     options.tokens = parse_tokens(tokens);
     options.formats = parse_formats(formats);
-    options.quantize_formats = parse_formats(formats + more_to_quantize);
+    if (!asked_to_quantize.empty()) more_to_quantize = asked_to_quantize;
+    options.quantize_formats = options.formats;
+    if (!more_to_quantize.empty()) {
+        for (Format& format : parse_formats(more_to_quantize))
+            options.quantize_formats.push_back(std::move(format));
+    }
     options.computes = parse_list(computes, parse_compute);
     options.threads = parse_list(threads, parse_threads);
     return options;
