@@ -159,18 +159,24 @@ __attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t*
             if (group == block.groups) return;  // columns past the last group are padding
             stop = group_end < stop ? group_end : stop;
         }
-        const int32_t* after = offsets + (stop - k + kChunkColumns - 1) / kChunkColumns * kTokens;
         Lanes part[kTokens];
         FP6LLM_AVX2_UNROLL
         for (int t = 0; t < kTokens; ++t) {
             __m256i first = _mm256_setzero_si256();
-            if (Ops::kOffset) {
-                first =
-                    _mm256_sub_epi32(_mm256_set1_epi32(after[t]), _mm256_set1_epi32(offsets[t]));
-            }
+            if (Ops::kOffset) first = _mm256_set1_epi32(offsets[t]);
             part[t] = {first, first};
         }
-        offsets = after;
+        if (Ops::kOffset) offsets += kTokens;
+        for (int64_t c = k + kChunkColumns; Ops::kOffset && kGrouped && c < stop;
+             c += kChunkColumns) {
+            FP6LLM_AVX2_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                const __m256i more = _mm256_set1_epi32(offsets[t]);
+                accumulate(part[t].lo, more);
+                accumulate(part[t].hi, more);
+            }
+            offsets += kTokens;
+        }
         const uint8_t* last = weights + (stop - k) / Ops::kStepColumns * kStepBytes;
         for (; last - weights >= kUnrolledSteps * kStepBytes;
              weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
@@ -195,7 +201,9 @@ void multiply_tokens(const Block& block, const uint32_t* packed, int64_t padded,
     const PackedTile<Ops> layout(padded);
     const uint32_t* x = packed + block.first / Ops::kStepColumns * tokens;
     const float* s = layout.scales(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
-    const int32_t* offsets = layout.offsets(packed, tokens) + block.first / kChunkColumns * tokens;
+    const int32_t* offsets =
+        kGrouped ? layout.chunk_offsets(packed, tokens) + block.first / kChunkColumns * tokens
+                 : layout.block_offsets(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
     switch (tokens) {
         case 1:
             return multiply_tile<Ops, kGrouped, 1>(block, x, s, offsets, sums);

@@ -3,9 +3,8 @@
 //
 //   uint32 [padded k / Ops::kStepColumns][n]   steps: the values that meet one 32-bit lane of weights
 //   float  [activation blocks][n]              s
-//   int32  [32-column chunks + 1][n]           I8 only: -64 * the sum of all values before the chunk; a
-//                                              part starts with the difference of two of these, which takes
-//                                              back what the weights' offset of 64 adds
+//   int32  [activation blocks][n]              I8 only: -64 * the sum of the values of each, with which its
+//   int32  [32-column chunks][n]               sums start; it takes back what the weights' offset of 64 adds
 //
 // and takes the same bytes for each of its tokens.
 #pragma once
@@ -54,19 +53,24 @@ struct I8Steps {
 /// Where the parts of a packed tile lie.
 template <class Steps>
 struct PackedTile {
-    int64_t steps, blocks, offset_count;  // per token
+    int64_t steps, blocks, chunks;  // per token
 
     explicit PackedTile(int64_t padded)
         : steps(padded / Steps::kStepColumns),
           blocks((padded + Steps::kBlockColumns - 1) / Steps::kBlockColumns),
-          offset_count(Steps::kOffset ? (padded + kChunkColumns - 1) / kChunkColumns + 1 : 0) {}
+          chunks((padded + kChunkColumns - 1) / kChunkColumns) {}
 
-    FP6LLM_AVX2_MEMBER int64_t words() const { return steps + blocks + offset_count; }
+    FP6LLM_AVX2_MEMBER int64_t words() const {
+        return steps + (Steps::kOffset ? 2 * blocks + chunks : blocks);
+    }
     FP6LLM_AVX2_MEMBER const float* scales(const uint32_t* tile, int64_t tokens) const {
         return reinterpret_cast<const float*>(tile + steps * tokens);
     }
-    FP6LLM_AVX2_MEMBER const int32_t* offsets(const uint32_t* tile, int64_t tokens) const {
+    FP6LLM_AVX2_MEMBER const int32_t* block_offsets(const uint32_t* tile, int64_t tokens) const {
         return reinterpret_cast<const int32_t*>(tile + (steps + blocks) * tokens);
+    }
+    FP6LLM_AVX2_MEMBER const int32_t* chunk_offsets(const uint32_t* tile, int64_t tokens) const {
+        return block_offsets(tile, tokens) + blocks * tokens;
     }
 };
 
@@ -109,8 +113,8 @@ static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, i
     const int64_t padded = padded_columns(x.k);
     const PackedTile<Steps> layout(padded);
     float* scales = const_cast<float*>(layout.scales(tile, count));
-    int32_t* offset = const_cast<int32_t*>(layout.offsets(tile, count)) + t;
-    if (Steps::kOffset) *offset = 0;
+    int32_t* block_offset = const_cast<int32_t*>(layout.block_offsets(tile, count)) + t;
+    int32_t* chunk_offset = const_cast<int32_t*>(layout.chunk_offsets(tile, count)) + t;
     for (int64_t k = 0, block = 0; k < padded; k += kBlock, ++block) {
         alignas(32) float values[kBlock];
         const int64_t present = x.k - k < kBlock ? x.k - k : kBlock;
@@ -129,15 +133,21 @@ static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, i
         }
         scales[block * count + t] = scale;
         const int64_t end = padded - k < kBlock ? padded - k : kBlock;
+        int32_t block_sum = 0;
         for (int64_t i = 0; i < end; i += kChunkColumns) {
             alignas(32) uint32_t steps[kChunkSteps];
             const int32_t sum = quantize_chunk<Steps>(values + i, multiplier, steps);
-            if (Steps::kOffset) offset[count] = *offset - 64 * sum, offset += count;
+            if (Steps::kOffset) {
+                *chunk_offset = -64 * sum;
+                chunk_offset += count;
+                block_sum += sum;
+            }
             uint32_t* out = tile + (k + i) / Steps::kStepColumns * count + t;
             const int64_t left = (end - i) / Steps::kStepColumns;
             for (int64_t j = 0; j < (left < kChunkSteps ? left : kChunkSteps); ++j)
                 out[j * count] = steps[j];
         }
+        if (Steps::kOffset) block_offset[block * count] = -64 * block_sum;
     }
 }
 
