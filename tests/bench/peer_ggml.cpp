@@ -7,33 +7,17 @@
 #include <stdexcept>
 
 #include "tests/bench/peer.hpp"
+#include "tests/bench/peer_ggml_api.hpp"
 
 namespace fp6llm::bench {
 namespace {
 
-// ggml.h: types by number, which open_ggml() checks against the names that the library gives them.
+// ggml.h: types by number.
 constexpr int kF32 = 0, kQ4_0 = 2, kQ6_K = 14;
 
-struct InitParams {
-    size_t memory_bytes;
-    void* memory;
-    bool no_data;
-};
-
-struct Ggml {
+struct Ggml : GgmlApi {
     const char* (*version)();
-    const char* (*type_name)(int type);
-    int64_t (*block_size)(int type);
-    size_t (*row_size)(int type, int64_t count);
     void (*log_set)(void (*log)(int level, const char* text, void* user), void* user);
-    void* (*init)(InitParams params);
-    void (*free)(void* context);
-    size_t (*tensor_overhead)();
-    size_t (*graph_overhead_custom)(size_t size, bool gradients);
-    void* (*new_tensor_2d)(void* context, int type, int64_t ne0, int64_t ne1);
-    void* (*mul_mat)(void* context, void* a, void* b);
-    void* (*new_graph_custom)(void* context, size_t size, bool gradients);
-    void (*build_forward_expand)(void* graph, void* tensor);
     size_t (*quantize_chunk)(int type, const float* from, void* to, int64_t start, int64_t rows,
                              int64_t cols, const float* importance);
     void (*threadpool_params_init)(void* params, int threads);
@@ -66,18 +50,7 @@ struct Ggml {
 
 void find_all(void* library, Ggml& ggml) {
     find_function(library, "ggml_version", ggml.version);
-    find_function(library, "ggml_type_name", ggml.type_name);
-    find_function(library, "ggml_blck_size", ggml.block_size);
-    find_function(library, "ggml_row_size", ggml.row_size);
     find_function(library, "ggml_log_set", ggml.log_set);
-    find_function(library, "ggml_init", ggml.init);
-    find_function(library, "ggml_free", ggml.free);
-    find_function(library, "ggml_tensor_overhead", ggml.tensor_overhead);
-    find_function(library, "ggml_graph_overhead_custom", ggml.graph_overhead_custom);
-    find_function(library, "ggml_new_tensor_2d", ggml.new_tensor_2d);
-    find_function(library, "ggml_mul_mat", ggml.mul_mat);
-    find_function(library, "ggml_new_graph_custom", ggml.new_graph_custom);
-    find_function(library, "ggml_build_forward_expand", ggml.build_forward_expand);
     find_function(library, "ggml_quantize_chunk", ggml.quantize_chunk);
     find_function(library, "ggml_threadpool_params_init", ggml.threadpool_params_init);
     find_function(library, "ggml_threadpool_new", ggml.threadpool_new);
@@ -113,36 +86,6 @@ void use_threads(Ggml& ggml, int threads) {
     ggml.backend_cpu_set_n_threads(ggml.backend, threads);
 }
 
-// A context that holds descriptions of tensors and graphs, not their data.
-class Context {
-  public:
-    Context(const Ggml& ggml, size_t tensors, size_t graphs)
-        : ggml_(ggml),
-          context_(ggml.init({tensors * ggml.tensor_overhead() +
-                                  graphs * ggml.graph_overhead_custom(kGraph, false) + 4096,
-                              nullptr, true})) {
-        if (!context_) throw std::runtime_error("no ggml context");
-    }
-    ~Context() { ggml_.free(context_); }
-    Context(const Context&) = delete;
-    Context& operator=(const Context&) = delete;
-
-    void* matrix(int type, int64_t cols, int64_t rows) const {
-        return ggml_.new_tensor_2d(context_, type, cols, rows);
-    }
-    void* multiply(void* w, void* x) const { return ggml_.mul_mat(context_, w, x); }
-    void* graph(void* result) const {
-        void* graph = ggml_.new_graph_custom(context_, kGraph, false);
-        ggml_.build_forward_expand(graph, result);
-        return graph;
-    }
-
-  private:
-    static constexpr size_t kGraph = 16;  // nodes, at most
-    const Ggml& ggml_;
-    void* context_;
-};
-
 struct Buffer {
     Buffer(const Ggml& library, void* from) : ggml(library), buffer(from) {
         if (!buffer) throw std::runtime_error("ggml has no memory");
@@ -166,7 +109,7 @@ class GgmlMatrix final : public PeerMatrix {
         buffer_type_ = preferred_buffer();
         bytes_ = ggml.row_size(type, shape.cols) * static_cast<size_t>(shape.rows);
         const size_t count = (total + bytes_ - 1) / bytes_;
-        weights_context_ = std::make_unique<Context>(ggml, count, 0);
+        weights_context_ = std::make_unique<GgmlContext>(ggml, count, 0);
         for (size_t i = 0; i < count; ++i)
             weights_.push_back(weights_context_->matrix(type, shape.cols, shape.rows));
 
@@ -188,7 +131,7 @@ class GgmlMatrix final : public PeerMatrix {
     std::function<void(int64_t)> product(float* x, float* y, int64_t tokens, int threads) override {
         graphs_.clear();
         const size_t count = weights_.size();
-        context_ = std::make_unique<Context>(ggml_, count + 1, count);
+        context_ = std::make_unique<GgmlContext>(ggml_, count + 1, count);
         const size_t x_bytes = static_cast<size_t>(tokens * shape_.cols) * sizeof(float);
         const size_t y_bytes = static_cast<size_t>(tokens * shape_.rows) * sizeof(float);
         x_ = std::make_unique<Buffer>(ggml_, ggml_.backend_cpu_buffer_from_ptr(x, x_bytes));
@@ -216,7 +159,7 @@ class GgmlMatrix final : public PeerMatrix {
     // The first buffer type whose layout the backend multiplies such a weight from.
     void* preferred_buffer() const {
         for (void* type : ggml_.weight_buffers) {
-            const Context context(ggml_, 3, 0);
+            const GgmlContext context(ggml_, 3, 0);
             void* w = context.matrix(type_, shape_.cols, shape_.rows);
             void* x = context.matrix(kF32, shape_.cols, 1);
             void* result = context.multiply(w, x);
@@ -242,10 +185,10 @@ class GgmlMatrix final : public PeerMatrix {
     Shape shape_;
     void* buffer_type_ = nullptr;
     size_t bytes_ = 0;
-    std::unique_ptr<Context> weights_context_;
+    std::unique_ptr<GgmlContext> weights_context_;
     std::vector<void*> weights_;
     std::unique_ptr<Buffer> memory_, x_, y_;
-    std::unique_ptr<Context> context_;
+    std::unique_ptr<GgmlContext> context_;
     std::vector<void*> graphs_;
 };
 
@@ -261,18 +204,9 @@ PeerMethod method(const std::shared_ptr<Ggml>& ggml, int type, const std::string
 Peer open_ggml(const std::string& folder) {
     void* library = open_library(folder + "/libggml-cpu.so");
     auto ggml = std::make_shared<Ggml>();
+    open_ggml_api(library, {{kF32, "f32"}, {kQ4_0, "q4_0"}, {kQ6_K, "q6_K"}}, *ggml);
     find_all(library, *ggml);
     ggml->log_set([](int, const char*, void*) {}, nullptr);
-    const struct {
-        int type;
-        const char* name;
-    } types[] = {{kF32, "f32"}, {kQ4_0, "q4_0"}, {kQ6_K, "q6_K"}};
-    for (const auto& row : types) {
-        const char* name = ggml->type_name(row.type);
-        if (!name || std::string(name) != row.name) {
-            throw std::runtime_error("ggml numbers its types otherwise than this program");
-        }
-    }
     ggml->backend = ggml->backend_cpu_init();
     if (!ggml->backend) throw std::runtime_error("ggml has no CPU backend");
     ggml->device = ggml->backend_get_device(ggml->backend);

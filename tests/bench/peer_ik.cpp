@@ -7,18 +7,13 @@
 #include <stdexcept>
 
 #include "tests/bench/peer.hpp"
+#include "tests/bench/peer_ggml_api.hpp"
 
 namespace fp6llm::bench {
 namespace {
 
-// ggml.h of the fork: types by number, which open_ik() checks against the names that the library gives them.
+// ggml.h of the fork: types by number.
 constexpr int kF32 = 0, kQ6_K = 14, kQ6_K_R4 = 214, kQ6_0_R4 = 233;
-
-struct InitParams {
-    size_t memory_bytes;
-    void* memory;
-    bool no_data;
-};
 
 struct ComputePlan {
     size_t work_bytes;
@@ -29,19 +24,8 @@ struct ComputePlan {
     bool prefetch_experts;
 };
 
-struct Ik {
-    const char* (*type_name)(int type);
-    int64_t (*block_size)(int type);
-    size_t (*row_size)(int type, int64_t count);
-    void* (*init)(InitParams params);
-    void (*free)(void* context);
-    size_t (*tensor_overhead)();
-    size_t (*graph_overhead_custom)(size_t size, bool gradients);
-    void* (*new_tensor_2d)(void* context, int type, int64_t ne0, int64_t ne1);
+struct Ik : GgmlApi {
     void* (*get_data)(const void* tensor);
-    void* (*mul_mat)(void* context, void* a, void* b);
-    void* (*new_graph_custom)(void* context, size_t size, bool gradients);
-    void (*build_forward_expand)(void* graph, void* tensor);
     ComputePlan (*graph_plan)(const void* graph, int threads);
     int (*graph_compute)(void* graph, ComputePlan* plan);
     size_t (*quantize_chunk)(int type, const float* from, void* to, int64_t start, int64_t rows,
@@ -51,65 +35,15 @@ struct Ik {
 };
 
 void find_all(void* library, Ik& ik) {
-    find_function(library, "ggml_type_name", ik.type_name);
-    find_function(library, "ggml_blck_size", ik.block_size);
-    find_function(library, "ggml_row_size", ik.row_size);
-    find_function(library, "ggml_init", ik.init);
-    find_function(library, "ggml_free", ik.free);
-    find_function(library, "ggml_tensor_overhead", ik.tensor_overhead);
-    find_function(library, "ggml_graph_overhead_custom", ik.graph_overhead_custom);
-    find_function(library, "ggml_new_tensor_2d", ik.new_tensor_2d);
     find_function(library, "ggml_get_data", ik.get_data);
-    find_function(library, "ggml_mul_mat", ik.mul_mat);
-    find_function(library, "ggml_new_graph_custom", ik.new_graph_custom);
-    find_function(library, "ggml_build_forward_expand", ik.build_forward_expand);
     find_function(library, "ggml_graph_plan", ik.graph_plan);
     find_function(library, "ggml_graph_compute", ik.graph_compute);
     find_function(library, "ggml_quantize_chunk", ik.quantize_chunk);
 }
 
-// A context that holds descriptions of tensors and graphs and, unless told otherwise, none of their data.
-class Context {
-  public:
-    Context(const Ik& ik, size_t tensors, size_t graphs, size_t data_bytes = 0)
-        : ik_(ik),
-          context_(
-              ik.init({tensors * ik.tensor_overhead() +
-                           graphs * ik.graph_overhead_custom(kGraph, false) + data_bytes + 4096,
-                       nullptr, data_bytes == 0})) {
-        if (!context_) throw std::runtime_error("no ggml context");
-    }
-    ~Context() { ik_.free(context_); }
-    Context(const Context&) = delete;
-    Context& operator=(const Context&) = delete;
-
-    void* matrix(int type, int64_t cols, int64_t rows) const {
-        return ik_.new_tensor_2d(context_, type, cols, rows);
-    }
-    void* matrix(int type, int64_t cols, int64_t rows, const void* data) const {
-        return place(matrix(type, cols, rows), data);
-    }
-    // The graph of Y = X W^T.
-    void* product(void* w, void* x, float* y) const {
-        void* graph = ik_.new_graph_custom(context_, kGraph, false);
-        ik_.build_forward_expand(graph, place(ik_.mul_mat(context_, w, x), y));
-        return graph;
-    }
-
-  private:
-    void* place(void* tensor, const void* data) const {
-        std::memcpy(static_cast<uint8_t*>(tensor) + ik_.data_offset, &data, sizeof data);
-        return tensor;
-    }
-
-    static constexpr size_t kGraph = 16;  // nodes, at most
-    const Ik& ik_;
-    void* context_;
-};
-
 // Where a tensor keeps the pointer to its data: no function sets it.
 size_t find_data(const Ik& ik) {
-    const Context context(ik, 1, 0, /*data_bytes=*/1024);
+    const GgmlContext context(ik, 1, 0, /*data_bytes=*/1024);
     const void* tensor = context.matrix(kF32, 16, 1);
     const void* data = ik.get_data(tensor);
     for (size_t offset = 0; offset + sizeof data <= ik.tensor_overhead(); offset += sizeof data) {
@@ -143,12 +77,12 @@ class IkMatrix final : public PeerMatrix {
     std::function<void(int64_t)> product(float* x, float* y, int64_t tokens, int threads) override {
         graphs_.clear();
         const size_t count = static_cast<size_t>(weights_.count());
-        context_ = std::make_unique<Context>(ik_, 2 * count + 1, count);
-        void* input = context_->matrix(kF32, shape_.cols, tokens, x);
+        context_ = std::make_unique<GgmlContext>(ik_, 2 * count + 1, count);
+        void* input = place(context_->matrix(kF32, shape_.cols, tokens), x);
         for (size_t i = 0; i < count; ++i) {
-            void* w = context_->matrix(type_, shape_.cols, shape_.rows,
-                                       weights_.copy(static_cast<int64_t>(i)));
-            graphs_.push_back(context_->product(w, input, y));
+            void* w = place(context_->matrix(type_, shape_.cols, shape_.rows),
+                            weights_.copy(static_cast<int64_t>(i)));
+            graphs_.push_back(context_->graph(place(context_->multiply(w, input), y)));
         }
         plan_ = ik_.graph_plan(graphs_[0], threads);
         work_.resize(plan_.work_bytes);
@@ -164,11 +98,16 @@ class IkMatrix final : public PeerMatrix {
     double bytes() const override { return static_cast<double>(weights_.bytes()); }
 
   private:
+    void* place(void* tensor, const void* data) const {
+        std::memcpy(static_cast<uint8_t*>(tensor) + ik_.data_offset, &data, sizeof data);
+        return tensor;
+    }
+
     const Ik& ik_;
     int type_;
     Shape shape_;
     Copies weights_;
-    std::unique_ptr<Context> context_;
+    std::unique_ptr<GgmlContext> context_;
     std::vector<void*> graphs_;
     ComputePlan plan_{};
     std::vector<uint8_t> work_;
@@ -188,17 +127,10 @@ Peer open_ik(const std::string& folder) {
     void* library = open_library(folder + "/libggml.so");
     if (!dlsym(library, "iqk_mul_mat")) throw std::runtime_error("libggml.so is not the fork's");
     auto ik = std::make_shared<Ik>();
+    open_ggml_api(library,
+                  {{kF32, "f32"}, {kQ6_K, "q6_K"}, {kQ6_K_R4, "q6_k_r4"}, {kQ6_0_R4, "q6_0_r4"}},
+                  *ik);
     find_all(library, *ik);
-    const struct {
-        int type;
-        const char* name;
-    } types[] = {{kF32, "f32"}, {kQ6_K, "q6_K"}, {kQ6_K_R4, "q6_k_r4"}, {kQ6_0_R4, "q6_0_r4"}};
-    for (const auto& row : types) {
-        const char* name = ik->type_name(row.type);
-        if (!name || std::string(name) != row.name) {
-            throw std::runtime_error("it numbers its types otherwise than this program");
-        }
-    }
     ik->data_offset = find_data(*ik);
     return {"ik_llama.cpp",
             {method(ik, kQ6_K, "ik Q6_K"), method(ik, kQ6_K_R4, "ik Q6_K_R4"),
