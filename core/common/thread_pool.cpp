@@ -132,7 +132,7 @@ class ThreadPool {
         if (busy_.exchange(true, std::memory_order_acquire)) return false;
         threads = 1 + ensure_workers(threads - 1);
         may_spin_.store(threads <= cpus_, std::memory_order_relaxed);
-        caller_cpu_.store(sched_getcpu(), std::memory_order_relaxed);
+        caller_cpu_.store(threads <= cpus_ ? sched_getcpu() : -1, std::memory_order_relaxed);
         task_ = &task;
         count_ = count;
         const uint64_t loop = publish(threads);
@@ -314,9 +314,7 @@ class ThreadPool {
             if (threads == kStop) return;
             const uint64_t loop = loop_of(job);
             wake_children(index, threads);
-            if (may_spin_.load(std::memory_order_relaxed)) {
-                cpus.leave(caller_cpu_.load(std::memory_order_relaxed));
-            }
+            cpus.leave(caller_cpu_.load(std::memory_order_relaxed));
             if (!take_part(index, loop, kClaimed)) continue;
             // From here on the caller waits for us: what it published is this loop's.
             run_part(index, threads);
@@ -347,7 +345,7 @@ class ThreadPool {
     const TaskRef* task_ = nullptr;
     int64_t count_ = 0;
     std::atomic<bool> may_spin_{false};  ///< each thread of the loop has a CPU; else sleep at once
-    std::atomic<int> caller_cpu_{-1};
+    std::atomic<int> caller_cpu_{-1};    ///< to leave; -1: there are too few for all
     alignas(2 * kCacheLine) std::atomic<bool> busy_{false};
     int workers_ = 0;
     int cpus_ = 1;
