@@ -35,9 +35,10 @@ void open_ggml_api(void* library, std::initializer_list<GgmlType> types, GgmlApi
 
 GgmlContext::GgmlContext(const GgmlApi& ggml, size_t tensors, size_t graphs, size_t data_bytes)
     : ggml_(ggml),
-      context_(ggml.init({tensors * ggml.tensor_overhead() +
-                              graphs * ggml.graph_overhead_custom(kGraph, false) + data_bytes + 4096,
-                          nullptr, data_bytes == 0})) {
+      context_(
+          ggml.init({tensors * ggml.tensor_overhead() +
+                         graphs * ggml.graph_overhead_custom(kGraph, false) + data_bytes + 4096,
+                     nullptr, data_bytes == 0})) {
     if (!context_) throw std::runtime_error("no ggml context");
 }
 
