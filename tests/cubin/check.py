@@ -3,6 +3,7 @@
 #   check.py resources <cuobjdump> <tiles.hpp> <fatbin>...    no spills, registers as tiles.hpp promises
 #   check.py decoders  <cuobjdump> <decoders.fatbin>          instructions that decode 16 weights
 #   check.py hot_loops <cuobjdump> <tiles.hpp> <fatbin>...    instructions of the k128 loops
+#   check.py operands  <cuobjdump> <fatbin>...                no uniform register is read that nothing sets
 #
 # Each prints its figures. README.md says what they mean.
 import os
@@ -142,7 +143,21 @@ def check_hot_loops(tool, tiles, *fatbins):
     return faults
 
 
-CHECKS = {"resources": check_resources, "decoders": check_decoders, "hot_loops": check_hot_loops}
+def check_operands(tool, *fatbins):
+    faults, seen = [], 0
+    for fatbin in fatbins:
+        for (arch, kernel), code in sorted(sass.instructions(tool, fatbin).items()):
+            seen += 1
+            for instruction in sass.reads_of_unset_uniform_registers(code):
+                faults.append(f"{arch} {kernel}: nothing sets a register of {instruction.text}")
+    print(f"{seen} kernels")
+    if seen < len(fatbins):
+        faults.append(f"only {seen} kernels in {len(fatbins)} fatbins")
+    return faults
+
+
+CHECKS = {"resources": check_resources, "decoders": check_decoders, "hot_loops": check_hot_loops,
+          "operands": check_operands}
 
 
 def main(check, *arguments):

@@ -53,6 +53,26 @@ def count(code):
     return Counter(instruction.name for instruction in code)
 
 
+def _uniform_registers(text):
+    """The uniform registers that operands name; a descriptor and what ends in .64 are two."""
+    return [register for match in re.finditer(r"(desc\[)?\bUR(\d+)(\.64)?", text)
+            for register in range(int(match[2]), int(match[2]) + (2 if match[1] or match[3] else 1))]
+
+
+def reads_of_unset_uniform_registers(code):
+    """Instructions with an address or a descriptor in uniform registers that nothing in the kernel sets."""
+    written = set()
+    for instruction in code:
+        # The result comes first, or after a predicate that is one, too: UIADD3 UP0, UR4, ...
+        result = re.match(rf"({PREDICATE})?(\S+)\s+(?:U?P\w+, )*UR(\d+)", instruction.text)
+        if result:
+            wide = re.search(r"\.(64|128|256|WIDE)", result[2])
+            count = {None: 1, "64": 2, "WIDE": 2, "128": 4, "256": 8}[wide and wide[1]]
+            written.update(range(int(result[3]), int(result[3]) + count))
+    return [x for x in code for address in [" ".join(re.findall(r"(?:desc)?\[[^]]*\]", x.text))]
+            if not written.issuperset(_uniform_registers(address))]
+
+
 def _target(instruction):
     match = re.search(r"\b0x([0-9a-f]+)$", instruction.text)
     return int(match[1], 16) if instruction.name == "BRA" and match else None

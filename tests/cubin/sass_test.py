@@ -47,5 +47,24 @@ class SteadyPath(unittest.TestCase):
             sass.main_loop([x for x in code() if x.address != 0xd0])
 
 
+def lines(*texts):
+    return [sass.Instruction(16 * i, re.sub(sass.PREDICATE, "", text).split()[0].split(".")[0], text)
+            for i, text in enumerate(texts)]
+
+
+class UniformRegisters(unittest.TestCase):
+    def test_registers_that_something_sets_are_fine(self):
+        self.assertEqual(sass.reads_of_unset_uniform_registers(lines(
+            "ULDC.64 UR4, c[0x0][0x208]", "@UP0 UMOV UR6, 0x400", "UIADD3 UP0, UR9, UR5, UR6, URZ",
+            "UIMAD.WIDE UR10, UR4, UR5, UR6", "LDGSTS.E.BYPASS.128 [R5+UR6], desc[UR4][R2.64], !P0",
+            "LDG.E R7, desc[UR10][R2.64]", "STS [R5+UR9], R7", "LDS R7, [URZ]")), [])
+
+    def test_registers_that_nothing_sets_are_found(self):
+        # What ptxas 12.8 and 13.0 make of cp.async with L2::cache_hint for sm_90; UR6 should be there.
+        bad = "LDGSTS.E.BYPASS.128 [R5+UR0], desc[UR1][R2.64]"
+        found = sass.reads_of_unset_uniform_registers(lines("ULDC.64 UR6, c[0x0][0x220]", bad))
+        self.assertEqual([x.text for x in found], [bad])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -18,31 +18,15 @@ __device__ __forceinline__ void keep_in_register(uint32_t& value) {
     asm volatile("" : "+r"(value));
 }
 
-/// 16 bytes global -> shared, past L1; where `exists` is false, zeros, and nothing is read.
+/// 16 bytes global -> shared, past L1; where `exists` is false, zeros, and nothing is read. Without a
+/// policy of L2: of cp.async with L2::cache_hint, ptxas 12.8 and 13.0 make an LDGSTS for sm_90 and sm_100
+/// that reads a uniform register nothing has set, an illegal instruction on an H200.
 __device__ __forceinline__ void cp_async_16(uint32_t shared, const void* global, bool exists) {
     asm volatile(
         "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
         "cp.async.cg.shared.global [%0], [%1], 16, absent;\n}\n" ::"r"(shared),
         "l"(global), "r"(static_cast<uint32_t>(exists))
         : "memory");
-}
-
-/// The same with a policy of L2, for weights.
-__device__ __forceinline__ void cp_async_16_by_policy(uint32_t shared, const void* global,
-                                                      bool exists, uint64_t policy) {
-    asm volatile(
-        "{\n.reg .pred absent;\nsetp.eq.u32 absent, %2, 0;\n"
-        "cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, absent, %3;\n}\n" ::"r"(shared),
-        "l"(global), "r"(static_cast<uint32_t>(exists)), "l"(policy)
-        : "memory");
-}
-
-/// What L2 is to do with bytes: what is read once is the first to go when space is needed.
-__device__ __forceinline__ uint64_t cache_policy(bool is_read_once) {
-    uint64_t first, normal;
-    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(first));
-    asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;\n" : "=l"(normal));
-    return is_read_once ? first : normal;
 }
 
 __device__ __forceinline__ void cp_async_commit() {

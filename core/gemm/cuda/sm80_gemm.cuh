@@ -59,10 +59,7 @@ class Sm80Gemm {
 
   public:
     __device__ __forceinline__ Sm80Gemm(const GemmParams& params, uint8_t* shared)
-        : p(params),
-          shared(shared),
-          shared_base(shared_address(shared)),
-          policy(cache_policy(params.token_tiles == 1)) {
+        : p(params), shared(shared), shared_base(shared_address(shared)) {
         const int warp = threadIdx.x / 32;
         lane = threadIdx.x % 32;
         row_warp = warp % 4;
@@ -196,9 +193,8 @@ class Sm80Gemm {
             // Consecutive row blocks' units of one slab are k_units apart.
             const int64_t skipped =
                 is_second ? static_cast<int64_t>(p.k_units - 1) * kUnitBytes : 0;
-            cp_async_16_by_policy(to + i * C::kThreads * 16,
-                                  weights_from + i * C::kThreads * 16 + skipped,
-                                  !is_second || has_second, policy);
+            cp_async_16(to + i * C::kThreads * 16, weights_from + i * C::kThreads * 16 + skipped,
+                        !is_second || has_second);
         }
         weights_from += kUnitBytes;
 
@@ -456,7 +452,6 @@ class Sm80Gemm {
     const GemmParams& p;
     uint8_t* shared;
     uint32_t shared_base;
-    uint64_t policy;
     int lane, row_warp, token_warp;
     uint32_t x_to, weights_at, x_at;
     int64_t begin, end;
