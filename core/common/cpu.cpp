@@ -40,6 +40,9 @@ CpuFeatureWords read_cpu_features() noexcept {
     CpuFeatureWords words{};
 #if defined(__x86_64__)
     uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx)) return words;
+    words.is_intel =
+        ebx == signature_INTEL_ebx && ecx == signature_INTEL_ecx && edx == signature_INTEL_edx;
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return words;
     words.leaf1_ecx = ecx;
     if (ecx & bit_OSXSAVE) words.xcr0 = read_xcr0();
@@ -76,12 +79,17 @@ Isa isa_of([[maybe_unused]] const CpuFeatureWords& words) noexcept {
 #endif
 }
 
-Isa lowered_isa(Isa detected, const char* name) noexcept {
+Isa preferred_isa(const CpuFeatureWords& words) noexcept {
+    const Isa isa = isa_of(words);
+    return words.is_intel ? std::min(isa, Isa::kAvx512Vnni) : isa;
+}
+
+Isa chosen_isa(Isa detected, Isa preferred, const char* name) noexcept {
     for (const Isa isa : kAllIsas) {
         if (name != nullptr && std::strcmp(name, isa_name(isa)) == 0)
             return std::min(isa, detected);
     }
-    return detected;
+    return preferred;
 }
 
 const char* isa_name(Isa isa) noexcept {
@@ -106,7 +114,8 @@ Isa detected_isa() noexcept {
 }
 
 Isa active_isa() noexcept {
-    static const Isa isa = lowered_isa(detected_isa(), std::getenv("FP6LLM_CPU_ISA"));
+    static const Isa isa = chosen_isa(detected_isa(), preferred_isa(read_cpu_features()),
+                                      std::getenv("FP6LLM_CPU_ISA"));
     return isa;
 }
 

@@ -1,5 +1,5 @@
-// What this processor can run, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512, avx512vnni,
-// avx512bf16) lowers the choice, for tests; asking for more than there is leaves the best there is.
+// What this processor can run, and what of it is used, decided once. FP6LLM_CPU_ISA (portable, avx2, avx512,
+// avx512vnni, avx512bf16) names a level, for tests; asking for more than there is gives the best there is.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,8 @@ const char* isa_name(Isa isa) noexcept;
 /// The best level of this processor and operating system, by CPUID and XGETBV.
 Isa detected_isa() noexcept;
 
-/// The level in use: detected_isa() lowered by FP6LLM_CPU_ISA, read once per process.
+/// The level in use: the one that FP6LLM_CPU_ISA names, at most detected_isa(), or preferred_isa()
+/// (cpu_features.hpp). Read once per process.
 Isa active_isa() noexcept;
 
 /// Model name as the processor gives it, e.g. "AMD EPYC"; "unknown" if it gives none.

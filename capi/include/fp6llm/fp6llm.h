@@ -443,7 +443,8 @@ FP6LLM_API fp6llmStatus_t fp6llmGetErrorString(fp6llmHandle_t handle, char* buff
 FP6LLM_API fp6llmStatus_t fp6llmGetDeviceCount(fp6llmBackend_t backend, int* count);
 
 /** Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
- *  that the processor has, or a lower one that the environment variable FP6LLM_CPU_ISA names
+ *  that the processor has (but avx512vnni instead of avx512bf16 on Intel's, where that is faster),
+ *  or one that the environment variable FP6LLM_CPU_ISA names, up to what the processor has
  *  (portable, avx2, avx512, avx512vnni, avx512bf16; read once per process).
  *  @param backend  CPU or CUDA
  *  @param ordinal  0 <= ordinal < count

@@ -616,7 +616,8 @@ unsafe extern "C" {
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: count is NULL or backend is unknown
     pub fn fp6llmGetDeviceCount(backend: fp6llmBackend_t, count: *mut c_int) -> fp6llmStatus_t;
     /// Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
-    /// that the processor has, or a lower one that the environment variable `FP6LLM_CPU_ISA` names
+    /// that the processor has (but avx512vnni instead of avx512bf16 on Intel's, where that is faster),
+    /// or one that the environment variable `FP6LLM_CPU_ISA` names, up to what the processor has
     /// (portable, avx2, avx512, avx512vnni, avx512bf16; read once per process).
     ///
     /// * `backend`: CPU or CUDA

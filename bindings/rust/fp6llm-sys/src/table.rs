@@ -929,7 +929,8 @@ pub unsafe fn fp6llmGetDeviceCount(backend: fp6llmBackend_t, count: *mut c_int) 
 }
 
 /// Describes a device. `isa` of the CPU is the instruction set whose kernels are in use: the best
-/// that the processor has, or a lower one that the environment variable `FP6LLM_CPU_ISA` names
+/// that the processor has (but avx512vnni instead of avx512bf16 on Intel's, where that is faster),
+/// or one that the environment variable `FP6LLM_CPU_ISA` names, up to what the processor has
 /// (portable, avx2, avx512, avx512vnni, avx512bf16; read once per process).
 ///
 /// * `backend`: CPU or CUDA
