@@ -35,11 +35,12 @@ constexpr int64_t kNever = INT64_MAX;
 //   i16           36 (8)      156 (128)            172 (96)
 //   i8            24 (4)      83 (64)              86 (48)
 //
-// The limits of f32 and bf16 come from measurements of a prototype on Zen 5. Those of bf16x2, i16 and
-// i8 are predicted from these counts, not yet tuned on a processor that has the instructions: decoding
-// is a tenth of the work of a fused tile of 16 tokens with i16, as with bf16, and a fifth with i8.
-// bf16x2 is for few tokens, where decoding counts: with more it tied with fp32 FMAs on Zen 5, and
-// would lose wherever vdpbf16ps is slower than they are.
+// The limits of bf16 and bf16x2 come from measurements of a prototype on Zen 5: bf16x2 is for few tokens,
+// where decoding counts; with more it tied with fp32 FMAs there. Those of f32 come from there, too, and
+// those of i16 and i8 from Emerald Rapids, where the speed of fused over gemm, in cache, row scales, was
+// 1.04, 0.98, 1.01, 0.97 at 24, 32, 48, 64 tokens with f32, 0.98, 1.02, 0.95, 0.93 with i16, and 1.08,
+// 1.07, 1.08, 0.99 with i8; gemm has won 7 (f32) to 15 % (i8) since, by prefetching. Two panels per pass
+// of gemv are 8 % faster there than one.
 const CpuKernelSet* kernels() noexcept {
     // Token blocks of the last rows keep packed activations of common widths within a few MiB.
     static const CpuGemmKernel rows[] = {
@@ -61,7 +62,7 @@ const CpuKernelSet* kernels() noexcept {
                  kGemmBf16x2, Wins{kNever}),
         make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, 2, kGemvTokens, 0, kTileCols,
                  kGemvI16),
-        make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1, 128, kFusedTokens, kTileCols,
+        make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1, 32, kFusedTokens, kTileCols,
                  kFusedI16),
         make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
         make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, 2, kGemvTokens, 0, kTileCols, kGemvI8),

@@ -104,6 +104,7 @@ struct FloatLoops {
         for (int64_t k = block.first; k < end && group < block.weight->groups; ++group) {
             const int64_t group_end = (group + 1) * group_size;
             const int64_t stop = group_end < end ? group_end : end;
+            prefetch_next(block, k, stop);
             Sums<Ops, kTokens, kSets> sums[kPanels];
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p)

@@ -20,11 +20,6 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
 
     FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
 
-    template <int kTokens>
-    FP6LLM_AVX512_INLINE __m512i start(const int32_t*, int64_t, int64_t, int) {
-        return _mm512_setzero_si512();
-    }
-
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
         const float* values = tile_values(family);
         const __m512 unit = _mm512_set1_ps(integer_unit(family));

@@ -2,7 +2,7 @@
 //
 // vpdpbusd multiplies unsigned by signed bytes, so a weight is u = v + 64 (4..124), and a sum starts
 // at -64 * sum of q. Heads have the scales, then the running -64 * sum of q before each tile of the
-// block and after the last: [1 + 5][tokens].
+// block and after the last: [1 + 9][tokens].
 #include "core/gemm/cpu/avx512_integer.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
@@ -47,13 +47,6 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
                                            _mm512_maskz_loadu_epi32(tokens, q));
             }
         }
-    }
-
-    template <int kTokens>
-    FP6LLM_AVX512_INLINE __m512i start(const int32_t* head, int64_t first, int64_t stop, int t) {
-        const int32_t* before = head + kTokens + t;
-        return _mm512_sub_epi32(_mm512_set1_epi32(before[stop * kTokens]),
-                                _mm512_set1_epi32(before[first * kTokens]));
     }
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {

@@ -7,10 +7,9 @@
 // avx512_multiply.hpp:
 //
 //   kBlockColumns, kMost            of the activation quantization
-//   kHeadRows                       rows of the head
+//   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
+//                                   of which is where a sum over its first i tiles starts
 //   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
-//   start<kTokens>(head, first, stop, t)   where token t's sum starts: a part is tiles [first, stop)
-//                                          of its block
 #pragma once
 
 #include <cfloat>
@@ -144,16 +143,23 @@ struct IntegerLoops {
 
     template <int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void start_parts(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
-                                          const int32_t* head, int64_t first, int64_t stop) {
+                                          [[maybe_unused]] const int32_t* head,
+                                          [[maybe_unused]] int64_t first,
+                                          [[maybe_unused]] int64_t stop) {
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p)
             sums[p].clear();
-        FP6LLM_AVX512_UNROLL
-        for (int t = 0; t < kTokens; ++t) {
-            const __m512i start = Ops::template start<kTokens>(head, first, stop, t);
+        if constexpr (Ops::kHeadRows > 1) {
+            const int32_t* after = head + (1 + stop) * kTokens;
+            const int32_t* before = head + (1 + first) * kTokens;
             FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p)
-                sums[p].set[0][t] = start;
+            for (int t = 0; t < kTokens; ++t) {
+                __m512i start = broadcast(after + t);
+                if (first > 0) start = _mm512_sub_epi32(start, broadcast(before + t));
+                FP6LLM_AVX512_UNROLL
+                for (int p = 0; p < kPanels; ++p)
+                    sums[p].set[0][t] = start;
+            }
         }
     }
 
@@ -222,6 +228,7 @@ struct IntegerLoops {
             stop = start + Ops::kBlockColumns;
             stop = group_end < stop ? group_end : stop;
             stop = end < stop ? end : stop;
+            prefetch_next(block, k, stop);
             Sums<Ops, kTokens, kSets> sums[kPanels];
             start_parts(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
             // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.

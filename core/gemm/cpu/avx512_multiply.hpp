@@ -204,7 +204,23 @@ struct ScratchBlock {
     int64_t first;
     int64_t columns;
     const void* scratch;
+    int panels;
+    const uint8_t* next;     ///< the first panel's tiles of the block that comes next
+    int64_t ask_from;        ///< of which a token tile asks for the bytes from here on,
+    int64_t ask_per_column;  ///< so many, times 2^16, as it goes through the columns of this block
 };
+
+/// Asks for a token tile's share of the block that comes next while it multiplies [k, stop): hardware
+/// prefetchers start anew at each block, and decoding would wait for its first lines.
+FP6LLM_AVX512_INLINE void prefetch_next(const ScratchBlock& block, int64_t k, int64_t stop) {
+    const int64_t from = block.ask_from + ((k - block.first) * block.ask_per_column >> 16);
+    const int64_t to = block.ask_from + ((stop - block.first) * block.ask_per_column >> 16);
+    const uint8_t* tiles = block.next;
+    for (int p = 0; p < block.panels; ++p, tiles += block.weight->k_tiles * kTileBytes) {
+        for (int64_t line = (from + 63) & -64; line < to; line += 64)
+            _mm_prefetch(tiles + line, _MM_HINT_T1);
+    }
+}
 
 using ScratchFunction = void (*)(const ScratchBlock&, const void*, float*);
 
@@ -222,9 +238,23 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
         decode_block<Ops, kPanels>(weight, panel, first, count,
                                    static_cast<typename Ops::Step*>(scratch));
-        const ScratchBlock block = {&weight, panel, first * kTileCols, count * kTileCols, scratch};
+        // After the last block, the first one of the panels that follow.
+        const int64_t next =
+            first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
+        ScratchBlock block = {&weight,
+                              panel,
+                              first * kTileCols,
+                              count * kTileCols,
+                              scratch,
+                              kPanels,
+                              tile_address(weight, panel, next),
+                              0,
+                              0};
+        const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
+            block.ask_from = token_bytes * t;
+            block.ask_per_column = (token_bytes * size << 16) / block.columns;
             const auto* x = static_cast<const typename Ops::Step*>(packed) + t * steps +
                             Ops::packed_steps(first * kTileCols) * size;
             kFunctions[size - 1](block, x, sums + t * kPanels * kLanes);
