@@ -14,6 +14,7 @@ struct Bf16Weights {
     static constexpr int kChains = 12;
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
+    static constexpr bool kFoldsScales = false;
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 

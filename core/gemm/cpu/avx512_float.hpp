@@ -97,11 +97,14 @@ struct FloatLoops {
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         const auto* w = static_cast<const typename Ops::Step*>(block.scratch);
         const auto* x = static_cast<const typename Ops::Step*>(packed);
-        const int64_t group_size = group_columns(*block.weight);
+        const CpuWeightView& weight = *block.weight;
+        const int64_t group_size =
+            block.folded ? weight.k_tiles * kTileCols : group_columns(weight);
+        const int64_t groups = block.folded ? 1 : weight.groups;
         const int64_t end = block.first + block.columns;
         int64_t group = block.first / group_size;
         // Columns past the last group are padding.
-        for (int64_t k = block.first; k < end && group < block.weight->groups; ++group) {
+        for (int64_t k = block.first; k < end && group < groups; ++group) {
             const int64_t group_end = (group + 1) * group_size;
             const int64_t stop = group_end < end ? group_end : end;
             prefetch_next(block, k, stop);
@@ -113,8 +116,9 @@ struct FloatLoops {
             multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
-                add_scaled(sums[p], load_scales(*block.weight, block.panel + p, group),
-                           out + p * kLanes, kPanels * kLanes);
+                const __m512 scales = block.folded ? _mm512_set1_ps(1.0f)
+                                                   : load_scales(weight, block.panel + p, group);
+                add_scaled(sums[p], scales, out + p * kLanes, kPanels * kLanes);
             }
             k = stop;
         }

@@ -15,6 +15,7 @@
 //   kColumns              columns of one weight vector, 16 rows x kColumns
 //   kParts                elements of activations that multiply one weight vector: 2 for split ones
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
+//   kFoldsScales          whether gemm decodes MX weights, as fp32, with their scales where it can
 //   Table load_table(family), for_each_step(table, tile, use)    use(step, weights) for a tile
 //   broadcast(x)                    *x in all lanes
 //   multiply_add(sum, weights, x)   sum + weights * x, x from broadcast() or a pointer
@@ -180,20 +181,58 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, int, const void*
     }
 }
 
-/// Decodes tiles [first, first + count) of kPanels panels to scratch [steps][kPanels][16].
+/// Whether decoding may multiply by the scales of panels: powers of two that neither overflow nor lose
+/// bits there, each of whole tiles.
+template <class Ops>
+FP6LLM_AVX512_INLINE bool can_fold_scales(const CpuWeightView& weight, int64_t panel, int panels) {
+    constexpr char kLeast = 127 - 60;
+    constexpr auto kMost = static_cast<char>(127 + 60);
+    if (!Ops::kFoldsScales || weight.scale_mode != ScaleMode::kMx ||
+        weight.group_size % kTileCols != 0) {
+        return false;
+    }
+    const uint8_t* bytes = weight.e8m0 + panel * weight.groups * kLanes;
+    __m128i least = _mm_set1_epi8(kLeast), most = _mm_set1_epi8(kMost);
+    for (int64_t i = 0; i < panels * weight.groups; ++i, bytes += kLanes) {
+        const __m128i rows =
+            _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(bytes)));
+        least = _mm_min_epu8(least, rows);
+        most = _mm_max_epu8(most, rows);
+    }
+    const __m128i within = _mm_and_si128(_mm_cmpeq_epi8(least, _mm_set1_epi8(kLeast)),
+                                         _mm_cmpeq_epi8(most, _mm_set1_epi8(kMost)));
+    return _mm_movemask_epi8(within) == 0xFFFF;
+}
+
+/// Decodes tiles [first, first + count) of kPanels panels to scratch [steps][kPanels][16], times their
+/// scales where `folded`.
 template <class Ops, int kPanels>
 FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t panel, int64_t first,
-                                       int64_t count, typename Ops::Step* scratch) {
+                                       int64_t count, bool folded, typename Ops::Step* scratch) {
     const typename Ops::Table table = Ops::load_table(weight.family);
     for (int p = 0; p < kPanels; ++p) {
         const uint8_t* tile = tile_address(weight, panel + p, first);
         typename Ops::Step* out = scratch + p * kLanes;
-        for (int64_t i = 0; i < count; ++i, tile += kTileBytes) {
+        const auto decode = [&](auto scaled) FP6LLM_AVX512_INLINE_LAMBDA {
             Ops::for_each_step(table, tile, [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-                _mm512_store_si512(out, weights);
+                _mm512_store_si512(out, scaled(weights));
                 out += kPanels * kLanes;
             });
+            tile += kTileBytes;
+        };
+        if constexpr (Ops::kFoldsScales) {
+            const int64_t group_tiles = folded ? weight.group_size / kTileCols : 1;
+            for (int64_t i = first; folded && i < first + count; ++i) {
+                const int64_t group = i / group_tiles;  // past the last one is padding
+                const __m512 scale = group < weight.groups ? load_scales(weight, panel + p, group)
+                                                           : _mm512_setzero_ps();
+                decode([&](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
+                    return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(weights), scale));
+                });
+            }
         }
+        for (int64_t i = 0; !folded && i < count; ++i)
+            decode([](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA { return weights; });
     }
 }
 
@@ -204,6 +243,7 @@ struct ScratchBlock {
     int64_t first;
     int64_t columns;
     const void* scratch;
+    bool folded;  ///< scratch has the scales in it
     int panels;
     const uint8_t* next;     ///< the first panel's tiles of the block that comes next
     int64_t ask_from;        ///< of which a token tile asks for the bytes from here on,
@@ -232,24 +272,19 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         Ops::template multiply_scratch<kPanels, kIndex + 1>...};
     constexpr int64_t kBlockTiles = Ops::kScratchColumns / kTileCols;
     const int64_t steps = Ops::packed_steps(weight.k_tiles * kTileCols);
+    const bool folded = can_fold_scales<Ops>(weight, panel, kPanels);
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
-        decode_block<Ops, kPanels>(weight, panel, first, count,
+        decode_block<Ops, kPanels>(weight, panel, first, count, folded,
                                    static_cast<typename Ops::Step*>(scratch));
         // After the last block, the first one of the panels that follow.
         const int64_t next =
             first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
-        ScratchBlock block = {&weight,
-                              panel,
-                              first * kTileCols,
-                              count * kTileCols,
-                              scratch,
-                              kPanels,
-                              tile_address(weight, panel, next),
-                              0,
-                              0};
+        ScratchBlock block = {&weight, panel,  first * kTileCols, count * kTileCols,
+                              scratch, folded, kPanels,           tile_address(weight, panel, next),
+                              0,       0};
         const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
