@@ -26,6 +26,11 @@ environment() {
     "$python" -m pip install --quiet --disable-pip-version-check "$@" -r "$requirements"
 }
 
+# The commit that is checked out, with + where files differ from it.
+commit() {
+    printf '%s%s\n' "$(git rev-parse --short=12 HEAD)" "$(git diff --quiet HEAD || echo +)"
+}
+
 # configure_and_build PRESET [TARGET...]
 configure_and_build() {
     local preset=$1

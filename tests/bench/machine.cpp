@@ -3,6 +3,7 @@
 
 #include <sys/utsname.h>
 
+#include <cstdlib>
 #include <ctime>
 
 namespace fp6llm::bench {
@@ -21,7 +22,9 @@ std::string output_of(const char* command) {
     return text;
 }
 
+/// Of the checkout, or of the one that a packed program was built from.
 std::string commit() {
+    if (const char* packed = std::getenv("FP6LLM_BENCH_COMMIT")) return packed;
     const std::string hash = output_of("git rev-parse --short=12 HEAD 2>/dev/null");
     if (hash.empty()) return "unknown";
     const bool clean = output_of("git diff --quiet HEAD 2>/dev/null && echo clean") == "clean";
