@@ -1,5 +1,6 @@
 #include "core/prepack/weight.hpp"
 
+#include <atomic>
 #include <cstring>
 
 #include "core/common/cpu.hpp"
@@ -225,7 +226,8 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     const PanelLoop loop(geometry, executor);
     const AlignedBuffer scratch(static_cast<size_t>(checked_mul(slot_bytes, loop.parts(), "cols")));
 
-    const RowQuantizer quantizer(spec, w, executor);
+    const RowQuantizer quantizer(spec, w, executor, active_quant_kernels(), FiniteCheck::kByRows);
+    std::atomic<bool> is_allowed{true};
     weight->spec_ = stored_spec(quantizer.spec());
     const TileCoding coding = tile_coding(quantizer.format());
     const ScaleStore store(weight->spec_, geometry, blob);
@@ -238,6 +240,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
             const int64_t row = panel * kTileRows + r;
             int64_t given = 0;
             if (row < w.rows) {
+                if (!quantizer.row_is_allowed(row)) is_allowed = false;
                 quantizer.quantize_row(row, row_codes, scales, nullptr);
                 store.put_row(row, scales);
                 widen(row_codes, w.cols, coding.shift);
@@ -248,6 +251,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
         pack_panel(swizzle, coding.family, codes, stride, w.cols,
                    blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes);
     });
+    if (!is_allowed) quantizer.require_finite(executor);
     write_frame(weight->spec_, w.rows, w.cols, geometry, blob);
     weight->view_ = make_view(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
     return weight;

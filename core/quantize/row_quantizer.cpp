@@ -173,26 +173,35 @@ AutoErrors sum_over_rows(const MatrixView& w, Executor& executor, const RowError
 }
 
 /// The format in which the matrix loses least, E3M2 on a tie. Estimates mostly tell: they are refused
-/// where the sums that they stand for could compare differently. NaN compares as doubtful.
+/// where the sums that they stand for could compare differently. NaN compares as doubtful. Rows are
+/// checked on the way, while they are in the cache.
 DataType choose_format(const QuantSpec& spec, const MatrixView& w,
                        const QuantKernelsOfType& kernels, Executor& executor) {
     const FpEnvGuard fp_env;
     const ScaleChooser choosers[] = {{spec, w, kernels, *find_format(kAutoFormats[0])},
                                      {spec, w, kernels, *find_format(kAutoFormats[1])}};
+    const bool check = w.cols > 0 && spec.non_finite == NonFinite::kError;
+    std::atomic<bool> is_finite{true};
+    const auto over_checked_rows = [&](const auto& row_errors) {
+        const AutoErrors sums = sum_over_rows(w, executor, [&](int64_t row) {
+            if (check && !kernels.all_finite(element(w, row, 0), w.cols)) is_finite = false;
+            return is_finite ? row_errors(choosers, row) : AutoErrors{};
+        });
+        if (!is_finite) require_finite(w, kernels, executor);
+        return sums;
+    };
     AutoErrors errors;
     double doubt = 0.0;
     const auto is_clear = [&] { return std::abs(errors.of[0] - errors.of[1]) > doubt; };
     if (spec.scale_search == 0) {
-        errors = sum_over_rows(w, executor,
-                               [&](int64_t row) { return estimated_errors(choosers, row); });
+        errors = over_checked_rows(estimated_errors);
         // Twice what the estimates may err; the double sums of either kind err far less.
         doubt = 2 * kEstimateError * (errors.of[0] + errors.of[1]) +
                 4 * kEstimateTiny * static_cast<double>(ceil_div(w.cols, kChunk)) *
                     static_cast<double>(w.rows);
     }
     if (spec.scale_search != 0 || !is_clear()) {
-        errors =
-            sum_over_rows(w, executor, [&](int64_t row) { return measured_errors(choosers, row); });
+        errors = over_checked_rows(measured_errors);
     }
     return kAutoFormats[errors.of[0] <= errors.of[1] ? 0 : 1];
 }
@@ -200,13 +209,28 @@ DataType choose_format(const QuantSpec& spec, const MatrixView& w,
 }  // namespace
 
 RowQuantizer::RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor& executor,
-                           const QuantKernels& kernels)
-    : spec_(spec), w_(w), kernels_(kernels.of(w.type)) {
-    if (w.cols > 0 && spec.non_finite == NonFinite::kError) require_finite(w, kernels_, executor);
+                           const QuantKernels& kernels, FiniteCheck check)
+    : spec_(spec),
+      w_(w),
+      kernels_(kernels.of(w.type)),
+      is_checked_(w.cols == 0 || spec.non_finite != NonFinite::kError) {
     if (spec.format == DataType::kAuto6) {
         spec_.format = choose_format(spec_, w_, kernels_, executor);
+        is_checked_ = true;
+    }
+    if (!is_checked_ && check == FiniteCheck::kFirst) {
+        require_finite(executor);
+        is_checked_ = true;
     }
     format_ = find_format(spec_.format);
+}
+
+bool RowQuantizer::row_is_allowed(int64_t row) const noexcept {
+    return is_checked_ || kernels_.all_finite(element(w_, row, 0), w_.cols);
+}
+
+void RowQuantizer::require_finite(Executor& executor) const {
+    fp6llm::require_finite(w_, kernels_, executor);
 }
 
 template <typename Encoded>

@@ -13,17 +13,30 @@
 
 namespace fp6llm {
 
+/// When NonFinite::kError looks at the elements.
+enum class FiniteCheck {
+    kFirst,   ///< all of them, before any is encoded
+    kByRows,  ///< row by row, while a row is in the cache: the caller asks row_is_allowed()
+};
+
 class RowQuantizer {
   public:
-    /// Throws INVALID_VALUE naming row and column of the first NaN or Inf under NonFinite::kError.
+    /// Throws INVALID_VALUE naming row and column of the first NaN or Inf under NonFinite::kError, if
+    /// they are looked for here.
     /// Measures both 6-bit formats for kAuto6 and takes the lower squared error, E3M2 on a tie.
     /// `w.data` must stay valid. `kernels` is for tests; by default those of active_isa().
     RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor& executor,
-                 const QuantKernels& kernels = active_quant_kernels());
+                 const QuantKernels& kernels = active_quant_kernels(),
+                 FiniteCheck check = FiniteCheck::kFirst);
 
     const FormatInfo& format() const noexcept { return *format_; }
     /// The spec with AUTO resolved.
     const QuantSpec& spec() const noexcept { return spec_; }
+
+    /// False for a row that NonFinite::kError refuses and nothing has looked at yet.
+    bool row_is_allowed(int64_t row) const noexcept;
+    /// Throws as the constructor does, for a caller that found such a row.
+    void require_finite(Executor& executor) const;
 
     /// Quantizes one row. Thread-safe.
     /// @param codes   [cols], one code per byte
@@ -43,6 +56,7 @@ class RowQuantizer {
     MatrixView w_;
     const QuantKernelsOfType& kernels_;
     const FormatInfo* format_;
+    bool is_checked_;  ///< or need not be
 };
 
 /// A matrix's statistics from those of its RowBlocks, in their order.

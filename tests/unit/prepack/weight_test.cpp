@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <string>
@@ -145,6 +146,34 @@ TEST(Weight, FromFloatsEqualsQuantizeThenPack) {
         at_once->export_codes(out_codes.data(), out_scales.data(), executor);
         EXPECT_EQ(out_codes, codes);
         EXPECT_EQ(out_scales, scales);
+    }
+}
+
+TEST(Weight, FromFloatsRefusesWhatIsNotFiniteAndNamesThePlace) {
+    std::vector<float> w(300 * 1000, 0.5f);
+    w[290 * 1000] = INFINITY, w[123 * 1000 + 456] = NAN, w[123 * 1000 + 789] = INFINITY;
+    const MatrixView view{w.data(), DataType::kF32, 300, 1000, 1000};
+    SerialExecutor serial;
+    PoolExecutor pool(3);
+    for (const DataType format : {DataType::kE3M2, DataType::kAuto6}) {
+        for (const ScaleMode mode : {ScaleMode::kRow, ScaleMode::kMx}) {
+            QuantSpec spec =
+                make_spec(format, mode, mode == ScaleMode::kMx ? 32 : 0, DataType::kF32);
+            if (mode == ScaleMode::kMx) spec.scale_type = DataType::kE8M0;
+            for (Executor* executor :
+                 {static_cast<Executor*>(&serial), static_cast<Executor*>(&pool)}) {
+                try {
+                    Weight::from_floats(spec, view, *executor);
+                    FAIL() << "must throw";
+                } catch (const Error& error) {
+                    EXPECT_EQ(error.status(), Status::kInvalidValue);
+                    EXPECT_NE(std::string(error.what()).find("W[123, 456]"), std::string::npos)
+                        << error.what();
+                }
+            }
+            spec.non_finite = NonFinite::kSaturate;
+            EXPECT_NE(Weight::from_floats(spec, view, pool), nullptr);
+        }
     }
 }
 
