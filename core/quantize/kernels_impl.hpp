@@ -258,8 +258,8 @@ FP6LLM_INLINE int64_t total(I32 lanes) noexcept {
 
 /// Encoding is the last look at a chunk of a row, and the next is most often right behind it.
 FP6LLM_INLINE void prefetch(const void* element) noexcept {
-    constexpr intptr_t kAhead = 8192;
-    __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<intptr_t>(element) + kAhead));
+    constexpr int64_t kAhead = 8192;
+    __builtin_prefetch(static_cast<const char*>(element) + kAhead);
 }
 
 /// A group of `n` elements.
