@@ -350,7 +350,6 @@ double estimate(const FormatInfo& format, const void* w, int64_t count, int64_t 
     F32 sums[kVectors] = {};
     const auto add_group = [&](int64_t n, float scale, const auto& divide) {
         const auto add_block = [&](const Raw* block) {
-            prefetch(block);
             for (int i = 0; i < kVectors; ++i) {
                 const F32 q = divide(Element::load_floats(block + i * kLanes));
                 const Rounded rounded = round_to_grid<Rounding::kNearestEven>(grid, q);
@@ -359,8 +358,10 @@ double estimate(const FormatInfo& format, const void* w, int64_t count, int64_t 
             }
         };
         int64_t i = 0;
-        for (; i + kBlock <= n; i += kBlock)
+        for (; i + kBlock <= n; i += kBlock) {
+            prefetch(from + i);
             add_block(from + i);
+        }
         if (i < n) {  // zeros add nothing
             Raw padded[kBlock] = {};
             std::memcpy(padded, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
