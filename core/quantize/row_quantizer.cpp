@@ -180,14 +180,15 @@ DataType choose_format(const QuantSpec& spec, const MatrixView& w,
     const FpEnvGuard fp_env;
     const ScaleChooser choosers[] = {{spec, w, kernels, *find_format(kAutoFormats[0])},
                                      {spec, w, kernels, *find_format(kAutoFormats[1])}};
-    const bool check = w.cols > 0 && spec.non_finite == NonFinite::kError;
+    bool is_unchecked = w.cols > 0 && spec.non_finite == NonFinite::kError;
     std::atomic<bool> is_finite{true};
     const auto over_checked_rows = [&](const auto& row_errors) {
         const AutoErrors sums = sum_over_rows(w, executor, [&](int64_t row) {
-            if (check && !kernels.all_finite(element(w, row, 0), w.cols)) is_finite = false;
+            if (is_unchecked && !kernels.all_finite(element(w, row, 0), w.cols)) is_finite = false;
             return is_finite ? row_errors(choosers, row) : AutoErrors{};
         });
         if (!is_finite) require_finite(w, kernels, executor);
+        is_unchecked = false;
         return sums;
     };
     AutoErrors errors;

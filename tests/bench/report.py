@@ -13,6 +13,7 @@ import pathlib
 import statistics
 import sys
 
+import document
 import plot
 
 DOCUMENT = pathlib.Path(__file__).resolve().parents[2] / "docs" / "benchmark.md"
@@ -160,9 +161,7 @@ def report(path, result):
 def files(results):
     """{path: text} of the document and its plots."""
     text = "\n".join(line for path, result in results for line in report(path, result)) + "\n"
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    made = {DOCUMENT: before + BEGIN + "\n" + text + END + after}
+    made = {DOCUMENT: document.with_made(DOCUMENT.read_text(), BEGIN, END, text)}
     for path, result in results:
         for kind, svg in plot.plots(result).items():
             made[PLOTS / f"{pathlib.Path(path).stem}-{kind}.svg"] = svg

@@ -221,17 +221,22 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
             tile += kTileBytes;
         };
         if constexpr (Ops::kFoldsScales) {
-            const int64_t group_tiles = folded ? weight.group_size / kTileCols : 1;
-            for (int64_t i = first; folded && i < first + count; ++i) {
-                const int64_t group = i / group_tiles;  // past the last one is padding
-                const __m512 scale = group < weight.groups ? load_scales(weight, panel + p, group)
-                                                           : _mm512_setzero_ps();
-                decode([&](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-                    return _mm512_castps_si512(_mm512_mul_ps(_mm512_castsi512_ps(weights), scale));
-                });
+            if (folded) {
+                const int64_t group_tiles = weight.group_size / kTileCols;
+                for (int64_t i = first; i < first + count; ++i) {
+                    const int64_t group = i / group_tiles;  // past the last one is padding
+                    const __m512 scale = group < weight.groups
+                                             ? load_scales(weight, panel + p, group)
+                                             : _mm512_setzero_ps();
+                    decode([&](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
+                        return _mm512_castps_si512(
+                            _mm512_mul_ps(_mm512_castsi512_ps(weights), scale));
+                    });
+                }
+                continue;
             }
         }
-        for (int64_t i = 0; !folded && i < count; ++i)
+        for (int64_t i = 0; i < count; ++i)
             decode([](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA { return weights; });
     }
 }

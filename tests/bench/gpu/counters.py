@@ -13,6 +13,9 @@ import json
 import pathlib
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import document  # noqa: E402
+
 DOCUMENT = pathlib.Path(__file__).resolve().parents[3] / "docs" / "gpu.md"
 BEGIN, END = "<!-- counters: begin -->\n", "<!-- counters: end -->\n"
 
@@ -100,9 +103,7 @@ def main(arguments):
     if not flag:
         print(text, end="")
         return
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCUMENT.write_text(before + BEGIN + "\n" + text + "\n" + END + after)
+    DOCUMENT.write_text(document.with_made(DOCUMENT.read_text(), BEGIN, END, text + "\n"))
 
 
 if __name__ == "__main__":

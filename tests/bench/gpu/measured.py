@@ -11,7 +11,11 @@ import pathlib
 import statistics
 import sys
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import document  # noqa: E402
+
 DOCUMENT = pathlib.Path(__file__).resolve().parents[3] / "docs" / "gpu.md"
+LLAMA_70B = {(10240, 8192), (8192, 8192), (57344, 8192), (8192, 28672)}
 BEGIN, END = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
 
 
@@ -20,10 +24,10 @@ def times(own, other):
     return statistics.median(b / a for a, b in zip(own["samples_us"], other["samples_us"]))
 
 
-def ratios(result):
+def ratios(cases):
     """{(format, type): {tokens: [of each shape, to the faster of cuBLAS's two ways]}}, chosen kernels only"""
     found = {}
-    for case in result["gemm"]:
+    for case in cases:
         chosen = {}
         for own in case["contenders"]:
             if own["kind"] == "fp6":
@@ -52,7 +56,7 @@ def copies(result):
 def report(path):
     result = json.loads(pathlib.Path(path).read_text())
     gpu = result["gpu"]
-    found, copied = ratios(result), copies(result)
+    found, copied = ratios(result["gemm"]), copies(result)
     tokens = sorted({m for by_tokens in found.values() for m in by_tokens})
     shapes = {(case["rows"], case["cols"]) for case in result["gemm"]}
     lines = [f"`{pathlib.Path(path).name}`: {gpu['name']}, {gpu['multiprocessors']} multiprocessors, driver "
@@ -61,7 +65,11 @@ def report(path):
              f"up to {len(shapes)} shapes:", "",
              "| weights | activations | " + " | ".join(f"M={m}" for m in tokens) + " |",
              "|---" * (len(tokens) + 2) + "|"]
-    for (name, kind), by_tokens in sorted(found.items()):
+    rows = [(name, kind, by_tokens) for (name, kind), by_tokens in sorted(found.items())]
+    if shapes > LLAMA_70B:
+        of_70b = ratios(case for case in result["gemm"] if (case["rows"], case["cols"]) in LLAMA_70B)
+        rows += [(f"{name}, Llama-70B", kind, by_tokens) for (name, kind), by_tokens in sorted(of_70b.items())]
+    for name, kind, by_tokens in rows:
         cells = [f"{statistics.median(by_tokens[m]):.2f}" if m in by_tokens else "" for m in tokens]
         lines.append(f"| {name} | {kind} | " + " | ".join(cells) + " |")
     few = [m for m in tokens if m <= 64]
@@ -75,14 +83,15 @@ def report(path):
 
 
 def main(arguments):
-    mode = arguments.pop(0) if arguments[0].startswith("--") else None
-    made = BEGIN + "\n" + "".join(map(report, arguments)) + END
+    mode = arguments.pop(0) if arguments[:1] in (["--update"], ["--check"]) else None
+    if not arguments or arguments[0].startswith("-"):
+        sys.exit(__doc__)
+    made = "".join(map(report, arguments))
     if mode is None:
-        print(made)
+        print(made, end="")
         return
     text = DOCUMENT.read_text()
-    head, rest = text.split(BEGIN)
-    new = head + made + rest.split(END)[1]
+    new = document.with_made(text, BEGIN, END, made)
     if mode == "--update":
         DOCUMENT.write_text(new)
     elif new != text:
