@@ -221,6 +221,50 @@ FP6LLM_INLINE I32 load_bytes(const uint8_t* from) noexcept {
 #endif
 }
 
+/// to[i] = table[code & 31], top bit flipped where bit 5 of the code is set, for kTableCodes codes.
+constexpr int kTableCodes = 32;
+FP6LLM_INLINE void look_up(const uint16_t (&table)[32], const uint8_t* codes, void* to) noexcept {
+#if defined(FP6LLM_VEC_AVX512)
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
+    const __m512i index = _mm512_cvtepu8_epi16(bytes);
+    const __m512i found = _mm512_permutexvar_epi16(index, load<__m512i>(table));
+    const __m512i sign =
+        _mm512_and_si512(_mm512_slli_epi16(index, 10), _mm512_set1_epi16(INT16_MIN));
+    store(_mm512_xor_si512(found, sign), to);
+#elif defined(__AVX2__) && !defined(FP6LLM_VEC_LANES)
+    // Sixteen bytes at a time are looked up: lower and upper ones of the lower and upper entries. An index
+    // with its top bit set finds zero.
+    const __m256i byte = _mm256_set1_epi16(0xFF);
+    const auto bytes_of = [&](int first, int shift) {
+        const __m256i words = load<__m256i>(table + first);
+        const __m256i part = _mm256_and_si256(_mm256_srli_epi16(words, shift), byte);
+        const __m256i packed = _mm256_packus_epi16(part, part);  // 0-7, 0-7, 8-15, 8-15
+        return _mm256_permute4x64_epi64(packed, 0x88);
+    };
+    const __m256i low[2] = {bytes_of(0, 0), bytes_of(16, 0)};
+    const __m256i high[2] = {bytes_of(0, 8), bytes_of(16, 8)};
+    const __m256i in_order = load<__m256i>(codes);
+    const __m256i code = _mm256_permute4x64_epi64(in_order, 0xD8);  // as unpacking will undo
+    const __m256i index = _mm256_and_si256(code, _mm256_set1_epi8(31));
+    const __m256i first = _mm256_add_epi8(index, _mm256_set1_epi8(0x70));
+    const __m256i second = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
+    const auto find = [&](const __m256i(&half)[2]) {
+        return _mm256_or_si256(_mm256_shuffle_epi8(half[0], first),
+                               _mm256_shuffle_epi8(half[1], second));
+    };
+    const __m256i sign = _mm256_and_si256(_mm256_slli_epi16(code, 2), _mm256_set1_epi8(INT8_MIN));
+    const __m256i lower = find(low), upper = _mm256_xor_si256(find(high), sign);
+    const __m256i found[2] = {_mm256_unpacklo_epi8(lower, upper),
+                              _mm256_unpackhi_epi8(lower, upper)};
+    std::memcpy(to, found, sizeof found);
+#else
+    uint16_t found[kTableCodes];
+    for (int i = 0; i < kTableCodes; ++i)
+        found[i] = static_cast<uint16_t>(table[codes[i] & 31] ^ (codes[i] & 32) << 10);
+    std::memcpy(to, found, sizeof found);
+#endif
+}
+
 /// The low byte of each of kBlock integers below 256.
 FP6LLM_INLINE void store_bytes(const I32 (&v)[kVectors], uint8_t* to) noexcept {
 #if defined(__AVX2__) && !defined(FP6LLM_VEC_AVX512)

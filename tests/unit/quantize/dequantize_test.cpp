@@ -25,6 +25,7 @@ std::vector<QuantSpec> specs() {
     for (const FormatInfo& format : all_formats()) {
         all.push_back(row_spec(format.type));
         all.push_back(group_spec(24, format.type));
+        all.push_back(group_spec(72, format.type));  // more than one table's worth, and a rest
         all.push_back(mx_spec(format.type));
         all.push_back(group_spec(128, format.type));
         all.back().scale_type = DataType::kF16;
