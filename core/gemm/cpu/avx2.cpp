@@ -32,7 +32,7 @@ const CpuKernelSet* avx2_kernels() noexcept {
         make_row(102, "avx2_fp6_gemm_i16", Arithmetic::kI16, 1, 480, avx2::kIntegerTile, 8,
                  avx2::kGemmI16, /*min_tokens=*/6),
         make_row(103, "avx2_e2m3_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile, 32,
-                 avx2::kGemmI8, /*min_tokens=*/4),
+                 avx2::kGemmI8, /*min_tokens=*/5),
     };
     static const CpuKernelSet set = {Isa::kAvx2, rows, sizeof rows / sizeof rows[0],
                                      avx2::decode_panel, avx2::store};

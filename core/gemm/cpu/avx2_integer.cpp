@@ -1,27 +1,24 @@
 // AVX2 kernels with integer arithmetic, for many tokens: decode a block of columns of a panel to
-// integers in the L1 cache and multiply it with all tokens, four at a time.
+// integers in the L1 cache and multiply it with all tokens, five at a time.
 //
 //   I16   int16 values: pmaddwd adds two columns' products per 32-bit lane
-//   I8    value + 64 as uint8, E2M3 only: pmaddubsw cannot saturate (2 * 124 * 127 < 2^15), pmaddwd by
-//         ones adds its halves; packing knows what the offset adds (avx2_integer_pack.hpp)
+//   I8    int8 values, E2M3 only, and activations + 128 as uint8: pmaddubsw cannot saturate
+//         (2 * 60 * 255 < 2^15), pmaddwd adds its halves. Sums start at -128 times those of the
+//         weights, which decoding adds up
 //
-// Either way a step of weights is 64 bytes, one 32-bit lane for each of the 16 rows.
+// Either way a step of weights is 64 bytes, one 32-bit lane for each of the 16 rows. MX groups count
+// powers of two of their integers (avx2_integer_parts.hpp): as I16 decodes them, or by pmaddwd of I8.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"
 #include "core/gemm/cpu/avx2_integer_pack.hpp"
-#include "core/gemm/cpu/avx2_scales.hpp"
+#include "core/gemm/cpu/avx2_integer_parts.hpp"
 
 namespace fp6llm::avx2 {
 namespace {
 
-constexpr int64_t kStepBytes = 64;
 constexpr int kUnrolledSteps = 8;  // where cores are shared, the end of a loop is rarely foreseen
-constexpr int64_t kDecodedBytes = 16 * 1024;  // half of a small L1 cache
 
-FP6LLM_AVX2_INLINE void store_lanes(uint8_t* to, Lanes a) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to), a.lo);
-    _mm256_store_si256(reinterpret_cast<__m256i*>(to + 32), a.hi);
-}
+enum class Scales { kRow, kGroup, kMx };
 
 FP6LLM_AVX2_INLINE void prefetch_tile(const uint8_t* tile) {
     for (int line = 0; line < kTileBytes; line += 64)
@@ -29,20 +26,24 @@ FP6LLM_AVX2_INLINE void prefetch_tile(const uint8_t* tile) {
 }
 
 struct I16Ops : I16Steps {
-    /// Low half-words of value * unit for placed values: the addend makes it the last bits of an fp32.
-    template <class Tile>
-    FP6LLM_AVX2_INLINE Lanes integers(Floats placed) {
-        constexpr float kAddend = Tile::kPlacedExponent == -124 ? 0x1.8p22f : 0x1.8p21f;
-        const Floats sum = multiply_add(placed, all_floats(0x1p127f), all_floats(kAddend));
-        return {_mm256_castps_si256(sum.lo), _mm256_castps_si256(sum.hi)};
-    }
+    static constexpr int64_t kSpanColumns = kI16Span;
+    static constexpr bool kStarts = false, kTimes = false;
 
-    /// out: 8 steps.
+    /// 2 groups * 32 columns * 448 (E2M3: 60) * 2^range * 32767 < 2^31.
     template <class Tile>
-    FP6LLM_AVX2_INLINE void decode(const uint8_t* tile, uint8_t* out) {
+    static constexpr int kRange = Tile::kPlacedExponent == -124 ? 1 : 4;
+
+    /// Decoding adds this to placed values * 2^127: the sums' low half-words are value * unit.
+    template <class Tile>
+    static constexpr float kAddend = Tile::kPlacedExponent == -124 ? 0x1.8p22f : 0x1.8p21f;
+
+    /// out: 8 steps of value * unit, from what `integers` makes of placed values.
+    template <class Tile, class Integers>
+    FP6LLM_AVX2_INLINE void decode_tile(const uint8_t* tile, Integers integers, uint8_t* out) {
         Lanes even{};
         Tile::decode(tile, [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-            const Lanes value = integers<Tile>(placed);
+            const Floats sum = integers(placed);
+            const Lanes value = {_mm256_castps_si256(sum.lo), _mm256_castps_si256(sum.hi)};
             if (k % 2 == 0) {  // always comes right before its odd neighbour
                 even = value;
                 return;
@@ -53,13 +54,53 @@ struct I16Ops : I16Steps {
         });
     }
 
+    /// Decodes a block; returns the tile after it.
+    template <class Tile, bool kMx>
+    FP6LLM_AVX2_INLINE const uint8_t* decode(const uint8_t* tile, Block* block) {
+        uint8_t* out = block->decoded;
+        for (int64_t k = 0; k < block->end - block->first; k += kTileCols, tile += kTileBytes) {
+            prefetch_tile(tile);
+            if (kMx) {
+                // An addend 2^-d as large leaves 2^d times the integers.
+                const Lanes shift = shift_left<23>(
+                    load_lanes(reinterpret_cast<const uint8_t*>(block->shift[k / kChunkColumns])));
+                const __m256i bits = _mm256_castps_si256(_mm256_set1_ps(kAddend<Tile>));
+                const Floats addend =
+                    as_floats({_mm256_sub_epi32(bits, shift.lo), _mm256_sub_epi32(bits, shift.hi)});
+                decode_tile<Tile>(
+                    tile,
+                    [&](Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+                        return multiply_add(placed, all_floats(0x1p127f), addend);
+                    },
+                    out);
+            } else {
+                decode_tile<Tile>(
+                    tile,
+                    [](Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+                        return multiply_add(placed, all_floats(0x1p127f),
+                                            all_floats(kAddend<Tile>));
+                    },
+                    out);
+            }
+            out += kTileCols / kStepColumns * kStepBytes;
+        }
+        return tile;
+    }
+
     FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x) {
         return _mm256_madd_epi16(weights, x);
     }
 };
 
 struct I8Ops : I8Steps {
-    /// value + 64 from the five bits of magnitude at the bottom of each byte of `codes` and the top bits of
+    static constexpr int64_t kSpanColumns = kI8Span;
+    static constexpr bool kStarts = true, kTimes = true;
+
+    /// 128 columns * 60 * 2^range * 127 < 2^31.
+    template <class Tile>
+    static constexpr int kRange = 11;
+
+    /// Values from the five bits of magnitude at the bottom of each byte of `codes` and the top bits of
     /// `signs`. With n the lower four bits, a magnitude is n below 16, else n + 16 + table[n].
     FP6LLM_AVX2_INLINE __m256i bytes(__m256i codes, __m256i signs) {
         const __m256i table = nibble_table(0x0706050403020100, 0x1D1A1714110E0B08);
@@ -67,7 +108,7 @@ struct I8Ops : I8Steps {
         const __m256i index = _mm256_sub_epi8(five, _mm256_set1_epi8(16));  // looks up 0 below 16
         const __m256i magnitude = _mm256_add_epi8(five, _mm256_shuffle_epi8(table, index));
         const __m256i sign = _mm256_or_si256(signs, _mm256_set1_epi8(1));  // never zero
-        return _mm256_add_epi8(_mm256_sign_epi8(magnitude, sign), _mm256_set1_epi8(64));
+        return _mm256_sign_epi8(magnitude, sign);
     }
 
     /// Lower bytes of the half-words of `low`, upper ones of `high`.
@@ -87,22 +128,78 @@ struct I8Ops : I8Steps {
                      join(_mm256_srli_epi16(pair6, 8), pair7));
     }
 
-    /// out: 4 steps.
+    /// Adds two steps of weights to sums of half-words.
+    FP6LLM_AVX2_INLINE void add_up(__m256i a, __m256i b, __m256i* sums) {
+        const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_add_epi8(a, b));
+        *sums = _mm256_add_epi16(*sums, pairs);
+    }
+
+    /// Half the rows of a tile's 4 steps, which are added to `sums`: both at once are too many registers.
     template <class Tile>
-    FP6LLM_AVX2_INLINE void decode(const uint8_t* tile, uint8_t* out) {
-        FP6LLM_AVX2_UNROLL
-        for (int word = 0; word < 3; ++word) {
-            const Lanes lanes = load_lanes(tile + 64 * word);
-            store_lanes(out + word * kStepBytes, {direct(lanes.lo), direct(lanes.hi)});
-        }
+    FP6LLM_AVX2_INLINE void decode_half(const uint8_t* tile, uint8_t* out, __m256i* sums) {
+        const auto load = [tile](int word) FP6LLM_AVX2_INLINE_LAMBDA {
+            return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(tile + 64 * word));
+        };
+        const auto store = [out](int step, __m256i values) FP6LLM_AVX2_INLINE_LAMBDA {
+            _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + step * kStepBytes), values);
+            return values;
+        };
+        const __m256i first = store(0, direct(load(0)));
+        add_up(first, store(1, direct(load(1))), sums);
+        const __m256i third = store(2, direct(load(2)));
         const Lanes spare = Tile::spare_bits(tile);
-        const Lanes pair6 = Tile::assemble(tile, spare, 0), pair7 = Tile::assemble(tile, spare, 1);
-        store_lanes(out + 3 * kStepBytes,
-                    {assembled(pair6.lo, pair7.lo), assembled(pair6.hi, pair7.hi)});
+        const __m256i pair6 = Tile::assemble(tile, spare, 0).lo;
+        const __m256i pair7 = Tile::assemble(tile, spare, 1).lo;
+        add_up(third, store(3, assembled(pair6, pair7)), sums);
+        FP6LLM_AVX2_BARRIER();
+    }
+
+    /// Decodes `columns` to out; returns the sums of each half-word's values.
+    template <class Tile>
+    FP6LLM_AVX2_INLINE Lanes decode_columns(const uint8_t*& tile, int64_t columns, uint8_t*& out) {
+        Lanes sums = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        for (const uint8_t* const end = tile + columns / kTileCols * kTileBytes; tile != end;
+             tile += kTileBytes, out += kTileCols / kStepColumns * kStepBytes) {
+            prefetch_tile(tile);
+            decode_half<Tile>(tile, out, &sums.lo);
+            decode_half<Tile>(tile + 32, out + 32, &sums.hi);
+        }
+        return sums;
+    }
+
+    /// Decodes a block; returns the tile after it.
+    template <class Tile, bool kMx>
+    FP6LLM_AVX2_INLINE const uint8_t* decode(const uint8_t* tile, Block* block) {
+        uint8_t* out = block->decoded;
+        const int32_t(*times)[16] = block->times;
+        for (int64_t i = 0; i < block->part_count; ++i) {
+            const int64_t columns = block->parts[i].columns;
+            Lanes start = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+            for (int64_t k = 0, step; k < columns; k += step) {
+                step = !kMx || columns - k < kChunkColumns ? columns - k : kChunkColumns;
+                const Lanes sums = decode_columns<Tile>(tile, step, out);
+                const __m256i once = _mm256_set1_epi16(1);
+                Lanes factor = {once, once};
+                if (kMx) factor = load_lanes(reinterpret_cast<const uint8_t*>(*times++));
+                accumulate(start.lo, _mm256_madd_epi16(sums.lo, factor.lo));
+                accumulate(start.hi, _mm256_madd_epi16(sums.hi, factor.hi));
+            }
+            const __m256i zero = _mm256_setzero_si256();
+            const Lanes back = shift_left<7>(start);  // times kOffset
+            store_lanes(block->start[i],
+                        {_mm256_sub_epi32(zero, back.lo), _mm256_sub_epi32(zero, back.hi)});
+        }
+        return tile;
     }
 
     FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x) {
-        return _mm256_madd_epi16(_mm256_maddubs_epi16(weights, x), _mm256_set1_epi16(1));
+        return _mm256_madd_epi16(_mm256_maddubs_epi16(x, weights), _mm256_set1_epi16(1));
+    }
+    /// The same, times what is in memory: there are no registers left for it.
+    FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x, const __m256i& times) {
+        __m256i sums;
+        asm("vpmaddwd %2, %1, %0" : "=x"(sums) : "x"(_mm256_maddubs_epi16(x, weights)), "m"(times));
+        return sums;
     }
 };
 
@@ -110,149 +207,133 @@ struct I8Ops : I8Steps {
 template <class Ops>
 constexpr int64_t kDecodedColumns = kDecodedBytes / kStepBytes* Ops::kStepColumns;
 
-/// A block of decoded columns [first, end) and what multiplying it takes.
-struct Block {
-    const uint8_t* decoded;
-    int64_t first, end;
-    const PanelScales* scales;
-    int64_t group, groups, group_size;  ///< group of column `first`
-};
-
-/// sums[t][16] += part[t] * s[t] * scale.
-template <bool kGrouped, int kTokens>
-FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s,
-                                 const PanelScales& scales, int64_t group, float* sums) {
+/// sums[t][16] += part[t] * s[t] * scale, s times `unit`.
+template <Scales kScales, int kTokens>
+FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s, float unit,
+                                 const float* of_part, float* sums) {
     Floats scale;
-    if (kGrouped) scale = scales.at(group);
+    if (kScales != Scales::kRow) scale = load_values(of_part);
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
         const Floats values = {_mm256_cvtepi32_ps(part[t].lo), _mm256_cvtepi32_ps(part[t].hi)};
-        const Floats of_token = all_floats(s[t]), sum = load_values(sums + t * 16);
-        store_values(sums + t * 16, kGrouped ? multiply_add(multiply(values, of_token), scale, sum)
-                                             : multiply_add(values, of_token, sum));
+        const Floats sum = load_values(sums + t * 16);
+        const Floats of_token = all_floats(kScales == Scales::kMx ? s[t] * unit : s[t]);
+        store_values(sums + t * 16, kScales == Scales::kRow
+                                        ? multiply_add(values, of_token, sum)
+                                        : multiply_add(multiply(values, of_token), scale, sum));
     }
 }
 
-/// part[t] += a step of weights * x[t].
-template <class Ops, int kTokens>
+/// part[t] += a step of weights * x[t], times [2] where kTimes.
+template <class Ops, bool kTimes, int kTokens>
 FP6LLM_AVX2_INLINE void multiply_step(const uint8_t* weights, const uint32_t* x,
-                                      Lanes (&part)[kTokens]) {
+                                      const __m256i* times, Lanes (&part)[kTokens]) {
     const Lanes w = load_lanes(weights);
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
         const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
-        accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
-        accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
+        if constexpr (kTimes) {
+            accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values, times[0]));
+            accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values, times[1]));
+        } else {
+            accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
+            accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
+        }
     }
 }
 
-/// sums [kTokens][16] += block * a packed tile. Not inlined: its hot loop needs all registers.
-template <class Ops, bool kGrouped, int kTokens>
-__attribute__((noinline)) void multiply_tile(const Block& block, const uint32_t* x, const float* s,
-                                             const int32_t* offsets, float* sums) {
+/// sums [kTokens][16] += block * a packed tile, x and s its first step and scale; `unit` takes back
+/// what spans of MX groups count more. Not inlined: its hot loop needs all registers.
+template <class Ops, Scales kScales, int kTokens>
+__attribute__((noinline)) void multiply_tile(const Block& block, float unit, const uint32_t* x,
+                                             const float* s, float* sums) {
+    constexpr bool kTimes = Ops::kTimes && kScales == Scales::kMx;
+    static_assert(!kTimes || kUnrolledSteps * Ops::kStepColumns == kChunkColumns);
     const uint8_t* weights = block.decoded;
-    int64_t group = block.group, group_end = (group + 1) * block.group_size;
-    int64_t activation_end = block.first + Ops::kBlockColumns;
-    for (int64_t k = block.first; k < block.end;) {
-        int64_t stop = activation_end < block.end ? activation_end : block.end;
-        if (kGrouped) {
-            if (group == block.groups) return;  // columns past the last group are padding
-            stop = group_end < stop ? group_end : stop;
-        }
-        Lanes part[kTokens];
+    const auto* times = reinterpret_cast<const __m256i*>(block.times);
+    constexpr int kSpanGroups = Ops::kSpanColumns / kChunkColumns;
+    [[maybe_unused]] alignas(32) int32_t of_groups[kSpanGroups][kTokens][16];
+    for (int64_t i = 0; i < block.part_count; ++i) {
+        const Part& part = block.parts[i];
+        Lanes sum[kTokens];
+        Lanes start = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+        if (Ops::kStarts) start = load_lanes(reinterpret_cast<const uint8_t*>(block.start[i]));
         FP6LLM_AVX2_UNROLL
-        for (int t = 0; t < kTokens; ++t) {
-            __m256i first = _mm256_setzero_si256();
-            if (Ops::kOffset) first = _mm256_set1_epi32(offsets[t]);
-            part[t] = {first, first};
-        }
-        if (Ops::kOffset) offsets += kTokens;
-        for (int64_t c = k + kChunkColumns; Ops::kOffset && kGrouped && c < stop;
-             c += kChunkColumns) {
-            FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t) {
-                const __m256i more = _mm256_set1_epi32(offsets[t]);
-                accumulate(part[t].lo, more);
-                accumulate(part[t].hi, more);
-            }
-            offsets += kTokens;
-        }
-        const uint8_t* last = weights + (stop - k) / Ops::kStepColumns * kStepBytes;
+        for (int t = 0; t < kTokens; ++t)
+            sum[t] = start;
+        const uint8_t* last = weights + part.columns / Ops::kStepColumns * kStepBytes;
         for (; last - weights >= kUnrolledSteps * kStepBytes;
-             weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
+             times += 2, weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
             FP6LLM_AVX2_UNROLL
-            for (int i = 0; i < kUnrolledSteps; ++i) {
-                multiply_step<Ops>(weights + i * kStepBytes, x + i * kTokens, part);
+            for (int step = 0; step < kUnrolledSteps; ++step) {
+                multiply_step<Ops, kTimes>(weights + step * kStepBytes, x + step * kTokens, times,
+                                           sum);
                 FP6LLM_AVX2_BARRIER();
             }
         }
         for (; weights != last; weights += kStepBytes, x += kTokens)
-            multiply_step<Ops>(weights, x, part);
-        add_part<kGrouped>(part, s, *block.scales, group, sums);
-        k = stop;
-        if (k == activation_end) s += kTokens, activation_end += Ops::kBlockColumns;
-        if (kGrouped && k == group_end) ++group, group_end += block.group_size;
+            multiply_step<Ops, kTimes>(weights, x, times, sum);
+        const float* of_block = s + part.block * kTokens;
+        if (kScales == Scales::kMx && part.groups != 0) {
+            FP6LLM_AVX2_UNROLL
+            for (int t = 0; t < kTokens; ++t)
+                store_lanes(of_groups[part.group][t], sum[t]);
+            if (part.group + 1 == part.groups) {
+                const WideSpan span = {of_groups[0][0], kTokens * 16, 16,
+                                       part.powers,     part.groups,  part.scale};
+                add_wide_span(span, of_block, kTokens, sums);
+            }
+        } else {
+            add_part<kScales>(sum, of_block, unit, part.scale, sums);
+        }
     }
 }
 
-template <class Ops, bool kGrouped>
-void multiply_tokens(const Block& block, const uint32_t* packed, int64_t padded, int64_t tokens,
-                     float* sums) {
-    const PackedTile<Ops> layout(padded);
+template <class Ops, Scales kScales>
+void multiply_tokens(const Block& block, float unit, const uint32_t* packed, int64_t padded,
+                     int64_t tokens, float* sums) {
     const uint32_t* x = packed + block.first / Ops::kStepColumns * tokens;
-    const float* s = layout.scales(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
-    const int32_t* offsets =
-        kGrouped ? layout.chunk_offsets(packed, tokens) + block.first / kChunkColumns * tokens
-                 : layout.block_offsets(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
+    const float* s =
+        PackedTile<Ops>(padded).scales(packed, tokens) + block.first / Ops::kBlockColumns * tokens;
     switch (tokens) {
         case 1:
-            return multiply_tile<Ops, kGrouped, 1>(block, x, s, offsets, sums);
+            return multiply_tile<Ops, kScales, 1>(block, unit, x, s, sums);
         case 2:
-            return multiply_tile<Ops, kGrouped, 2>(block, x, s, offsets, sums);
+            return multiply_tile<Ops, kScales, 2>(block, unit, x, s, sums);
         case 3:
-            return multiply_tile<Ops, kGrouped, 3>(block, x, s, offsets, sums);
+            return multiply_tile<Ops, kScales, 3>(block, unit, x, s, sums);
         case 4:
-            return multiply_tile<Ops, kGrouped, 4>(block, x, s, offsets, sums);
+            return multiply_tile<Ops, kScales, 4>(block, unit, x, s, sums);
         default:
-            return multiply_tile<Ops, kGrouped, 5>(block, x, s, offsets, sums);
+            return multiply_tile<Ops, kScales, 5>(block, unit, x, s, sums);
     }
 }
 
-/// Decodes columns [block.first, block.end), which start at `tile`; returns the tile after them.
-template <class Ops, class Tile>
-const uint8_t* decode_block(const uint8_t* tile, int64_t columns, uint8_t* out) {
-    for (int64_t k = 0; k < columns; k += kTileCols, tile += kTileBytes) {
-        prefetch_tile(tile);
-        Ops::template decode<Tile>(tile, out);
-        out += kTileCols / Ops::kStepColumns * kStepBytes;
-    }
-    return tile;
-}
-
-template <class Ops, class Tile>
+/// sums [tokens][16] of a panel, but for the factors that come last.
+template <class Ops, class Tile, Scales kScales>
 void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* packed,
-                    const float* factor, int64_t tokens, float* sums, uint8_t* decoded,
-                    void* scratch) {
-    constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
-    PanelScales scales;
-    plain_scales(weight, panel, kUnit, scratch, &scales);
+                    int64_t tokens, float* sums, Block* block) {
+    constexpr int kRange = Ops::template kRange<Tile>;
+    constexpr float kUnit = 1.0f / (1 << kRange);
     const int64_t padded = weight.k_tiles * kTileCols, words = PackedTile<Ops>(padded).words();
-    const bool grouped = weight.scale_mode != ScaleMode::kRow;
-    const auto multiply_some = grouped ? multiply_tokens<Ops, true> : multiply_tokens<Ops, false>;
     for (int64_t t = 0; t < tokens; ++t)
         store_values(sums + t * 16, zero_floats());
     const uint8_t* tile = weight.tiles + panel * weight.k_tiles * kTileBytes;
-    for (int64_t k = 0, end; k < padded; k = end) {
-        end = padded - k < kDecodedColumns<Ops> ? padded : k + kDecodedColumns<Ops>;
-        tile = decode_block<Ops, Tile>(tile, end - k, decoded);
-        const int64_t group_size = grouped ? weight.group_size : padded;
-        const Block block = {decoded, k, end, &scales, k / group_size, weight.groups, group_size};
+    for (int64_t k = 0; k < padded; k = block->end) {
+        block->first = k;
+        block->end = padded - k < kDecodedColumns<Ops> ? padded : k + kDecodedColumns<Ops>;
+        if (kScales == Scales::kMx) {
+            cut_spans<Ops::kBlockColumns, Ops::kSpanColumns>(weight, panel, kRange, block);
+        } else {
+            cut_groups<Ops::kBlockColumns>(weight, panel, block);
+        }
+        tile = Ops::template decode<Tile, kScales == Scales::kMx>(tile, block);
         for (int64_t t = 0; t < tokens; t += kIntegerTile) {
             const int64_t count = tokens - t < kIntegerTile ? tokens - t : kIntegerTile;
-            multiply_some(block, packed + t * words, padded, count, sums + t * 16);
+            multiply_tokens<Ops, kScales>(*block, kUnit, packed + t * words, padded, count,
+                                          sums + t * 16);
         }
     }
-    finish_sums(scales.factor, factor, tokens, sums);
 }
 
 template <class Ops>
@@ -261,16 +342,31 @@ size_t packed_bytes(int64_t k, int64_t tokens) {
            sizeof(uint32_t);
 }
 
-size_t scratch_bytes(int64_t k, int64_t) {
-    return kDecodedBytes + scale_scratch_bytes(k);
+size_t scratch_bytes(int64_t, int64_t) {
+    return sizeof(Block);
 }
 
 template <class Ops, class Tile>
 void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
               const float* factor, int64_t tokens, float* sums, void* scratch) {
-    auto* decoded = static_cast<uint8_t*>(scratch);
-    multiply_panel<Ops, Tile>(weight, panel, static_cast<const uint32_t*>(packed), factor, tokens,
-                              sums, decoded, decoded + kDecodedBytes);
+    constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
+    const auto* x = static_cast<const uint32_t*>(packed);
+    auto* block = static_cast<Block*>(scratch);
+    double factors[16];
+    row_factors(weight, panel, kUnit, factors);
+    prefetch_next_scales(weight, panel);
+    switch (weight.scale_mode) {
+        case ScaleMode::kRow:
+            multiply_panel<Ops, Tile, Scales::kRow>(weight, panel, x, tokens, sums, block);
+            break;
+        case ScaleMode::kGroup:
+            multiply_panel<Ops, Tile, Scales::kGroup>(weight, panel, x, tokens, sums, block);
+            break;
+        case ScaleMode::kMx:
+            multiply_panel<Ops, Tile, Scales::kMx>(weight, panel, x, tokens, sums, block);
+            break;
+    }
+    finish_sums(factors, factor, tokens, sums);
 }
 
 void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,

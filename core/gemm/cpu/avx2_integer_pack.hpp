@@ -3,8 +3,6 @@
 //
 //   uint32 [padded k / Ops::kStepColumns][n]   steps: the values that meet one 32-bit lane of weights
 //   float  [activation blocks][n]              s
-//   int32  [activation blocks][n]              I8 only: -64 * the sum of the values of each, with which its
-//   int32  [32-column chunks][n]               sums start; it takes back what the weights' offset of 64 adds
 //
 // and takes the same bytes for each of its tokens.
 #pragma once
@@ -14,14 +12,13 @@
 
 namespace fp6llm::avx2 {
 
-constexpr int64_t kChunkColumns = 32;  ///< parts of I8 kernels start and end at its multiples
+constexpr int64_t kPackedColumns = 32;  ///< packed at a time
 
 /// Steps of two int16 for pmaddwd.
 struct I16Steps {
     static constexpr int kStepColumns = 2;
     static constexpr int64_t kBlockColumns = kI16Columns;
     static constexpr float kMost = 32767.0f;
-    static constexpr bool kOffset = false;
 
     /// 32 values in [-kMost, kMost].
     FP6LLM_AVX2_INLINE void store_steps(const __m256i (&q)[4], uint32_t* out) {
@@ -33,19 +30,20 @@ struct I16Steps {
     }
 };
 
-/// Steps of four int8 for pmaddubsw, columns in the order 0, 2, 1, 3 of the decoded weights.
+/// Steps of four uint8, values + kOffset, for pmaddubsw; columns in the order 0, 2, 1, 3 of the decoded weights.
 struct I8Steps {
     static constexpr int kStepColumns = 4;
     static constexpr int64_t kBlockColumns = kI8Columns;
     static constexpr float kMost = 127.0f;
-    static constexpr bool kOffset = true;
+    static constexpr int kOffset = 128;
 
     FP6LLM_AVX2_INLINE void store_steps(const __m256i (&q)[4], uint32_t* out) {
         const __m256i in_lanes =
             _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
         const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
         const __m256i swap = nibble_table(0x0705060403010200, 0x0F0D0E0C0B090A08);
-        const __m256i bytes = _mm256_permutevar8x32_epi32(in_lanes, order);
+        const __m256i offset = _mm256_set1_epi8(static_cast<char>(kOffset));
+        const __m256i bytes = _mm256_add_epi8(_mm256_permutevar8x32_epi32(in_lanes, order), offset);
         _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_shuffle_epi8(bytes, swap));
     }
 };
@@ -53,24 +51,15 @@ struct I8Steps {
 /// Where the parts of a packed tile lie.
 template <class Steps>
 struct PackedTile {
-    int64_t steps, blocks, chunks;  // per token
+    int64_t steps, blocks;  // per token
 
     explicit PackedTile(int64_t padded)
         : steps(padded / Steps::kStepColumns),
-          blocks((padded + Steps::kBlockColumns - 1) / Steps::kBlockColumns),
-          chunks((padded + kChunkColumns - 1) / kChunkColumns) {}
+          blocks((padded + Steps::kBlockColumns - 1) / Steps::kBlockColumns) {}
 
-    FP6LLM_AVX2_MEMBER int64_t words() const {
-        return steps + (Steps::kOffset ? 2 * blocks + chunks : blocks);
-    }
+    FP6LLM_AVX2_MEMBER int64_t words() const { return steps + blocks; }
     FP6LLM_AVX2_MEMBER const float* scales(const uint32_t* tile, int64_t tokens) const {
         return reinterpret_cast<const float*>(tile + steps * tokens);
-    }
-    FP6LLM_AVX2_MEMBER const int32_t* block_offsets(const uint32_t* tile, int64_t tokens) const {
-        return reinterpret_cast<const int32_t*>(tile + (steps + blocks) * tokens);
-    }
-    FP6LLM_AVX2_MEMBER const int32_t* chunk_offsets(const uint32_t* tile, int64_t tokens) const {
-        return block_offsets(tile, tokens) + blocks * tokens;
     }
 };
 
@@ -84,9 +73,9 @@ FP6LLM_AVX2_INLINE int largest_magnitude(const float* values, int64_t count) {
     return largest_lane(largest);
 }
 
-/// Quantizes 32 values to `steps`; returns the sum of the quantized ones.
+/// Quantizes 32 values to `steps`.
 template <class Steps>
-FP6LLM_AVX2_INLINE int32_t quantize_chunk(const float* values, float multiplier, uint32_t* steps) {
+FP6LLM_AVX2_INLINE void quantize_chunk(const float* values, float multiplier, uint32_t* steps) {
     __m256i q[4];
     FP6LLM_AVX2_UNROLL
     for (int i = 0; i < 4; ++i) {
@@ -94,12 +83,6 @@ FP6LLM_AVX2_INLINE int32_t quantize_chunk(const float* values, float multiplier,
             _mm256_mul_ps(_mm256_load_ps(values + 8 * i), _mm256_set1_ps(multiplier)));
     }
     Steps::store_steps(q, steps);
-    if (!Steps::kOffset) return 0;
-    const __m256i sums =
-        _mm256_add_epi32(_mm256_add_epi32(q[0], q[1]), _mm256_add_epi32(q[2], q[3]));
-    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4E));
-    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xB1)));
 }
 
 /// Packs one token as column `t` of a tile of `count`.
@@ -107,14 +90,12 @@ template <class Steps>
 static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, int64_t count,
                                uint32_t* tile) {
     constexpr int64_t kBlock = Steps::kBlockColumns;
-    constexpr int kChunkSteps = kChunkColumns / Steps::kStepColumns;
+    constexpr int kSteps = kPackedColumns / Steps::kStepColumns;
     constexpr int kSmallest = (127 - 100) << 23,
                   kInfinity = 0x7F800000;  // bits of 2^-100, infinity
     const int64_t padded = padded_columns(x.k);
     const PackedTile<Steps> layout(padded);
     float* scales = const_cast<float*>(layout.scales(tile, count));
-    int32_t* block_offset = const_cast<int32_t*>(layout.block_offsets(tile, count)) + t;
-    int32_t* chunk_offset = const_cast<int32_t*>(layout.chunk_offsets(tile, count)) + t;
     for (int64_t k = 0, block = 0; k < padded; k += kBlock, ++block) {
         alignas(32) float values[kBlock];
         const int64_t present = x.k - k < kBlock ? x.k - k : kBlock;
@@ -133,21 +114,14 @@ static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, i
         }
         scales[block * count + t] = scale;
         const int64_t end = padded - k < kBlock ? padded - k : kBlock;
-        int32_t block_sum = 0;
-        for (int64_t i = 0; i < end; i += kChunkColumns) {
-            alignas(32) uint32_t steps[kChunkSteps];
-            const int32_t sum = quantize_chunk<Steps>(values + i, multiplier, steps);
-            if (Steps::kOffset) {
-                *chunk_offset = -64 * sum;
-                chunk_offset += count;
-                block_sum += sum;
-            }
+        for (int64_t i = 0; i < end; i += kPackedColumns) {
+            alignas(32) uint32_t steps[kSteps];
+            quantize_chunk<Steps>(values + i, multiplier, steps);
             uint32_t* out = tile + (k + i) / Steps::kStepColumns * count + t;
             const int64_t left = (end - i) / Steps::kStepColumns;
-            for (int64_t j = 0; j < (left < kChunkSteps ? left : kChunkSteps); ++j)
+            for (int64_t j = 0; j < (left < kSteps ? left : kSteps); ++j)
                 out[j * count] = steps[j];
         }
-        if (Steps::kOffset) block_offset[block * count] = -64 * block_sum;
     }
 }
 

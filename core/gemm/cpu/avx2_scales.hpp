@@ -155,37 +155,14 @@ static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, do
     prefetch_next_scales(weight, panel);
 }
 
-/// Whether all MX scales of a panel are powers of two that fp32 has as normal numbers.
-FP6LLM_AVX2_INLINE bool are_normal(const uint8_t* e8m0, int64_t groups) {
-    __m128i odd = _mm_setzero_si128();
-    for (int64_t g = 0; g < groups; ++g) {
-        const __m128i at = _mm_loadu_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
-        const __m128i next = _mm_add_epi8(at, _mm_set1_epi8(1));  // 0 and 255 become 1 and 0
-        odd = _mm_or_si128(odd, _mm_cmpeq_epi8(_mm_min_epu8(next, _mm_set1_epi8(1)), next));
+/// factor[r] = unit, times the scale of row r with ScaleMode::kRow.
+static inline void row_factors(const CpuWeightView& weight, int64_t panel, double unit,
+                               double* factor) {
+    for (int r = 0; r < 16; ++r) {
+        factor[r] = unit;
+        if (weight.scale_mode == ScaleMode::kRow)
+            factor[r] *= static_cast<double>(weight.scales[panel * 16 + r]);
     }
-    return _mm_testz_si128(odd, odd) != 0;
-}
-
-/// The scales of a panel as they are; factor is `unit`, times the scales of ScaleMode::kRow.
-static inline void plain_scales(const CpuWeightView& weight, int64_t panel, double unit,
-                                void* scratch, PanelScales* out) {
-    const int64_t first = panel * weight.groups * 16;
-    for (int r = 0; r < 16; ++r)
-        out->factor[r] = unit;
-    out->values = weight.scales + first;
-    out->bytes = nullptr;
-    if (weight.scale_mode == ScaleMode::kRow) {
-        for (int r = 0; r < 16; ++r)
-            out->factor[r] *= static_cast<double>(weight.scales[first + r]);
-    } else if (weight.scale_mode == ScaleMode::kMx) {
-        const bool normal = are_normal(weight.e8m0 + first, weight.groups);
-        float* values = static_cast<float*>(scratch);
-        for (int64_t g = 0; !normal && g < weight.groups; ++g)
-            store_values(values + g * 16, load_e8m0(weight.e8m0 + first + g * 16));
-        out->values = normal ? nullptr : values;
-        out->bytes = weight.e8m0 + first;
-    }
-    prefetch_next_scales(weight, panel);
 }
 
 /// sums[t][r] *= factor[r] * token_factor[t], rounded once.

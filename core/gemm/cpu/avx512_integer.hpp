@@ -1,12 +1,16 @@
 // Loops of kernels with integer sums: the integer arithmetic of kernel.hpp, bit for bit. A part, the
 // columns of one activation block and one scale group, is summed exactly in registers, in any order;
-// the end of a part converts it and adds it to the output.
+// the end of a part converts it and adds it to the output. Parts of MX scales wait in memory for the
+// end of their span.
 //
 // Packed activations of a block and token tile [..][tokens]: a head of kHeadRows rows, the first of
 // which holds the block's scale of each token (fp32), then steps. Of an Ops type, beyond
 // avx512_multiply.hpp:
 //
 //   kBlockColumns, kMost            of the activation quantization
+//   kSpanColumns                    that MX scales join
+//   span_range(family)              exponents of a span may be so far apart for its sum to be below 2^31
+//                                   in units of the smallest scale that this allows
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
 //                                   of which is where a sum over its first i tiles starts
 //   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
@@ -17,6 +21,7 @@
 #include <cstring>
 
 #include "core/gemm/cpu/avx512_multiply.hpp"
+#include "core/gemm/cpu/span_impl.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
@@ -55,6 +60,18 @@ FP6LLM_AVX512_INLINE __m512i rounded(const float* values) {
 FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
     return family == TileFamily::kE3M2 ? 16.0f : 8.0f;
 }
+
+constexpr int64_t kMxColumns = 32;  ///< of a group
+
+FP6LLM_AVX512_INLINE __m128i load_exponents(const uint8_t* from) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(from)));
+}
+
+/// Sums of the parts of a span, [groups][tokens][panels][16].
+template <class Ops>
+constexpr int64_t kSpanGroups = Ops::kSpanColumns / kMxColumns;
+template <class Ops, int kPanels, int kTokens>
+using Parts = int32_t[kSpanGroups<Ops>][kTokens * kPanels * kLanes];
 
 template <class Ops>
 struct IntegerLoops {
@@ -97,14 +114,16 @@ struct IntegerLoops {
         }
     }
 
-    /// The end of a part: out [kTokens][kPanels][16] = fma(part, s, out), or fma(part * s, scale, out)
-    /// with group scales. By way of memory: taken from registers, gcc 12 spills sums in the loops
-    /// that make them.
+    /// Where a part's sums are kept, of those of its span.
+    FP6LLM_AVX512_INLINE int64_t part_slot(const CpuWeightView& weight, int64_t group) {
+        return weight.scale_mode == ScaleMode::kMx ? group % kSpanGroups<Ops> : 0;
+    }
+
+    /// The end of a part: its sums go to memory, from there to the output. Taken from registers, gcc 12
+    /// spills sums in the loops that make them.
     template <int kPanels, int kTokens, int kSets>
-    FP6LLM_AVX512_INLINE void add_parts(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
-                                        const int32_t* head, const CpuWeightView& weight,
-                                        int64_t panel, int64_t group, float* out) {
-        alignas(64) int32_t totals[kPanels * kTokens * kLanes];
+    FP6LLM_AVX512_INLINE void store_parts(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                          int32_t* totals) {
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
             FP6LLM_AVX512_UNROLL
@@ -112,8 +131,22 @@ struct IntegerLoops {
                 _mm512_store_si512(totals + (t * kPanels + p) * kLanes, sums[p].total(t));
             }
         }
-        const int32_t* total = totals;
-        FP6LLM_AVX512_LAUNDER_MEMORY(total);
+        FP6LLM_AVX512_LAUNDER_MEMORY(totals);
+    }
+
+    /// out [kTokens][kPanels][16] = fma(part, s, out), or fma(part * s, scale, out) with group scales; a
+    /// part of MX scales waits for the last one of its span. Not inlined, for the same reason.
+    template <int kPanels, int kTokens>
+    [[gnu::noinline]] static void add_parts(const int32_t* parts, const int32_t* head,
+                                            const CpuWeightView& weight, int64_t panel,
+                                            int64_t group, float* out) {
+        const int64_t slot = part_slot(weight, group);
+        if (weight.scale_mode == ScaleMode::kMx) {
+            if (slot + 1 < kSpanGroups<Ops> && group + 1 < weight.groups) return;
+            return add_span<kPanels, kTokens>(parts, head, weight, panel, group - slot, slot + 1,
+                                              out);
+        }
+        const int32_t* total = parts;
         const auto part = [](const int32_t* at) FP6LLM_AVX512_INLINE_LAMBDA {
             return _mm512_cvtepi32_ps(_mm512_load_si512(at));
         };
@@ -137,6 +170,81 @@ struct IntegerLoops {
             for (int p = 0; p < kPanels; ++p, total += kLanes, out += kLanes) {
                 _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_mul_ps(part(total), s), scales[p],
                                                       _mm512_loadu_ps(out)));
+            }
+        }
+    }
+
+    /// The end of a span: out = fma(joined * s, largest scale, out).
+    template <int kPanels, int kTokens>
+    FP6LLM_AVX512_INLINE void add_span(const int32_t* parts, const int32_t* head,
+                                       const CpuWeightView& weight, int64_t panel, int64_t group,
+                                       int64_t groups, float* out) {
+        constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
+        const int range = Ops::span_range(weight.family);
+        const uint8_t* exponents[kPanels];
+        __m512i shifts[kPanels][kSpanGroups<Ops>];
+        __m512 scales[kPanels];
+        __m128i largest[kPanels], furthest = _mm_setzero_si128();
+        for (int p = 0; p < kPanels; ++p) {
+            exponents[p] = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            largest[p] = _mm_setzero_si128();
+            for (int64_t g = 0; g < groups; ++g)
+                largest[p] = _mm_max_epu8(largest[p], load_exponents(exponents[p] + g * kLanes));
+            for (int64_t g = 0; g < groups; ++g) {
+                const __m128i apart =
+                    _mm_sub_epi8(largest[p], load_exponents(exponents[p] + g * kLanes));
+                furthest = _mm_max_epu8(furthest, apart);
+                shifts[p][g] =
+                    _mm512_sub_epi32(_mm512_set1_epi32(range), _mm512_cvtepu8_epi32(apart));
+            }
+            alignas(16) uint8_t bytes[kLanes];
+            _mm_store_si128(static_cast<__m128i*>(static_cast<void*>(bytes)), largest[p]);
+            scales[p] = e8m0_values(bytes);
+        }
+        const __m128i allowed = _mm_set1_epi8(static_cast<char>(range));
+        const __m128i near = _mm_cmpeq_epi8(_mm_max_epu8(furthest, allowed), allowed);
+        if (groups < kSpanGroups<Ops> || _mm_movemask_epi8(near) != 0xFFFF) {
+            alignas(64) float s[kTokens], of_rows[kLanes];
+            alignas(64) double powers[kSpanGroups<Ops> * kLanes];
+            std::memcpy(s, head, sizeof s);
+            for (int p = 0; p < kPanels; ++p) {
+                span_powers(exponents[p], groups, largest[p], powers);
+                _mm512_store_ps(of_rows, scales[p]);
+                const WideSpan span = {
+                    parts + p * kLanes, kPartStride, kPanels * kLanes, powers, groups, of_rows};
+                add_wide_span(span, s, kTokens, out + p * kLanes);
+            }
+            return;
+        }
+        const __m512 unit = _mm512_set1_ps(1.0f / static_cast<float>(1 << range));
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512 s = _mm512_mul_ps(_mm512_castsi512_ps(broadcast(head + t)), unit);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
+                __m512i joined = _mm512_sllv_epi32(_mm512_load_si512(parts), shifts[p][0]);
+                FP6LLM_AVX512_UNROLL
+                for (int64_t g = 1; g < kSpanGroups<Ops>; ++g) {
+                    joined = _mm512_add_epi32(
+                        joined, _mm512_sllv_epi32(_mm512_load_si512(parts + g * kPartStride),
+                                                  shifts[p][g]));
+                }
+                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined), s);
+                _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales[p], _mm512_loadu_ps(out)));
+            }
+        }
+    }
+
+    /// Before and after a hot loop: gcc 12 else shares registers of equal values around it, and copies
+    /// and spills in it.
+    template <int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void keep_in_registers(Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            FP6LLM_AVX512_UNROLL
+            for (int set = 0; set < kSets; ++set) {
+                FP6LLM_AVX512_UNROLL
+                for (int t = 0; t < kTokens; ++t)
+                    FP6LLM_AVX512_LAUNDER_VECTOR(sums[p].set[set][t]);
             }
         }
     }
@@ -178,6 +286,7 @@ struct IntegerLoops {
             tiles[p] = tile_address(weight, panel + p, 0);
 
         clear_output(out, kTokens * kPanels);
+        alignas(64) Parts<Ops, kPanels, kTokens> parts;
         const int32_t* head = x;
         int64_t block = 0, group = 0, group_end = group_tiles;
         for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
@@ -195,7 +304,9 @@ struct IntegerLoops {
             do {
                 multiply_panels(weight, panel, table, tiles, x, sums);
             } while (++i < stop);
-            add_parts(sums, head, weight, panel, group, out);
+            keep_in_registers(sums);
+            store_parts(sums, parts[part_slot(weight, group)]);
+            add_parts<kPanels, kTokens>(parts[0], head, weight, panel, group, out);
             if (stop == group_end) {
                 ++group;
                 group_end += group_tiles;
@@ -209,12 +320,14 @@ struct IntegerLoops {
     template <int kPanels, int kTokens>
     static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
         static_assert(Ops::kScratchColumns % Ops::kBlockColumns == 0);
+        static_assert(Ops::kBlockColumns % Ops::kSpanColumns == 0);
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
         const auto* x = static_cast<const int32_t*>(packed);
         const int64_t group_size = group_columns(weight);
         const int64_t end = block.first + block.columns;
+        alignas(64) Parts<Ops, kPanels, kTokens> parts;
         const int32_t* head = x;
         int64_t start = block.first, group = block.first / group_size;
         // Columns past the last group are padding.
@@ -232,8 +345,11 @@ struct IntegerLoops {
             Sums<Ops, kTokens, kSets> sums[kPanels];
             start_parts(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
             // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.
+            keep_in_registers(sums);
             multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
-            add_parts(sums, head, weight, block.panel, group, out);
+            keep_in_registers(sums);
+            store_parts(sums, parts[part_slot(weight, group)]);
+            add_parts<kPanels, kTokens>(parts[0], head, weight, block.panel, group, out);
             if (stop == group_end) ++group;
         }
     }

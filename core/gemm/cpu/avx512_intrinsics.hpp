@@ -12,6 +12,7 @@
 #define FP6LLM_AVX512_UNROLL
 #define FP6LLM_AVX512_LAUNDER(pointer)
 #define FP6LLM_AVX512_LAUNDER_MEMORY(pointer)
+#define FP6LLM_AVX512_LAUNDER_VECTOR(vector) static_cast<void>(vector)
 #define FP6LLM_AVX512_DOT(name, sum, weights, x, intrinsic) sum = intrinsic
 #define FP6LLM_AVX512_DOT_AT(name, sum, weights, at, intrinsic) sum = intrinsic
 #else
@@ -32,6 +33,8 @@
 #define FP6LLM_AVX512_LAUNDER(pointer) asm("" : "+r"(pointer))
 // The same, and what was stored there is not known in registers, either.
 #define FP6LLM_AVX512_LAUNDER_MEMORY(pointer) asm volatile("" : "+r"(pointer) : : "memory")
+// The same for a vector, which is in a register there.
+#define FP6LLM_AVX512_LAUNDER_VECTOR(vector) asm volatile("" : "+v"(vector))
 // Dot products with x in a register, or broadcast from memory; `intrinsic` is what they stand for.
 // Through intrinsics, gcc 12 broadcasts to a register first, and moves and spills integer sums, whose
 // type the intrinsics convert.

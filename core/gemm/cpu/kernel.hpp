@@ -46,14 +46,22 @@ enum class Arithmetic : uint8_t {
 // activation block and one scale group, sums of v * q are exact integers; parts are added in fp32 to
 // a sum that starts at +0, in ascending order of columns; unit is 1/16 or 1/8:
 //
-//   row scales           sum = fma(float(part), s, sum)            at the end  (sum * unit) * scale
-//   group and MX scales  sum = fma(float(part) * s, scale, sum)    at the end   sum * unit
+//   row scales     sum = fma(float(part), s, sum)              at the end  (sum * unit) * scale
+//   group scales   sum = fma(float(part) * s, scale, sum)      at the end   sum * unit
+//   MX scales      sum = fma(float(joined) * s, scale, sum)    at the end   sum * unit
+//
+// MX scales are powers of two: the parts of a span of kI16Span (kI8Span) columns are joined before
+// they are rounded. scale is the largest of the row's in the span, and joined the sum of
+// part * (its own / the largest), in fp64 and ascending order. Mostly that is an exact integer times a
+// power of two, which kernels get by other means.
 //
 // float(part) * s is 1/unit times what fp32 kernels multiply by a scale, so that no scale can take
 // it out of range before it does so there. Every kernel of an arithmetic gives the same bits
 // (tests/unit/gemm/integer_reference.hpp).
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
 constexpr int64_t kI8Columns = 128;
+constexpr int64_t kI16Span = 64;
+constexpr int64_t kI8Span = 128;
 
 constexpr int64_t kPackStep = 256;  ///< columns; see KernelFunctions::pack_columns
 

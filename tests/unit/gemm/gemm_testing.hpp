@@ -143,15 +143,19 @@ inline const char* type_name(DataType type) {
     return type == DataType::kF32 ? "F32" : type == DataType::kF16 ? "F16" : "BF16";
 }
 
-/// How to draw a weight's scales.
-enum class Scales { kOrdinary, kTiny, kHuge };
+/// How to draw a weight's scales: within a factor of 64; small or large ones; within a factor of 2; and
+/// within 2^56, some MX ones NaN.
+enum class Scales { kOrdinary, kTiny, kHuge, kClose, kFar };
+
+/// How to draw its codes: any, or the largest magnitude with one sign per row.
+enum class Codes { kAny, kLargest };
 
 /// A weight of random codes and scales. Its blob is guarded, and `dense` is computed from the plain
 /// codes, not from the blob.
 class TestWeight {
   public:
     TestWeight(const QuantSpec& spec, int64_t rows, int64_t cols, uint64_t seed,
-               Scales scales = Scales::kOrdinary);
+               Scales scales = Scales::kOrdinary, Codes codes = Codes::kAny);
 
     const Weight& weight() const { return *weight_; }
     const CpuWeightView& view() const { return weight_->cpu(); }
@@ -188,7 +192,7 @@ inline QuantSpec make_spec(DataType format, ScaleMode mode, int64_t group = 0) {
 }
 
 inline TestWeight::TestWeight(const QuantSpec& spec, int64_t rows, int64_t cols, uint64_t seed,
-                              Scales scales)
+                              Scales scales, Codes codes)
     : spec_(spec), rows_(rows), cols_(cols), codes_(rows * cols), dense_(rows * cols) {
     Random random(seed);
     const FormatInfo& format = *find_format(spec.format);
@@ -196,21 +200,28 @@ inline TestWeight::TestWeight(const QuantSpec& spec, int64_t rows, int64_t cols,
     const int64_t groups = spec.groups(cols), row_bytes = spec.row_code_bytes(cols);
     std::vector<uint8_t> packed(rows * row_bytes + 1);
     std::vector<uint8_t> scale_bytes(rows * groups * (mx ? 1 : 4) + 1);
-    const double exponent = scales == Scales::kOrdinary ? 0 : scales == Scales::kTiny ? -124 : 120;
+    const double exponent = scales == Scales::kTiny ? -124 : scales == Scales::kHuge ? 120 : 0;
+    const int64_t exponents = scales == Scales::kClose ? 2 : scales == Scales::kFar ? 56 : 6;
     for (int64_t r = 0; r < rows; ++r) {
+        const int64_t all = int64_t{1} << format.bits, largest = all / 2 - 1;
         for (int64_t c = 0; c < cols; ++c) {
-            codes_[r * cols + c] = static_cast<uint8_t>(random.below(int64_t{1} << format.bits));
+            codes_[r * cols + c] = static_cast<uint8_t>(codes == Codes::kAny ? random.below(all)
+                                                        : r % 2 == 0         ? largest
+                                                                             : all - 1);
         }
         pack_codes(codes_.data() + r * cols, format.bits, cols, packed.data() + r * row_bytes);
         for (int64_t g = 0; g < groups; ++g) {
             double scale;
             if (mx) {
-                const int e8m0 =
-                    static_cast<int>(124 + exponent) + static_cast<int>(random.below(6));
+                int e8m0 =
+                    static_cast<int>(124 + exponent) + static_cast<int>(random.below(exponents));
+                if (scales == Scales::kFar && random.below(100) == 0) e8m0 = 255;
                 scale_bytes[r * groups + g] = static_cast<uint8_t>(e8m0);
-                scale = std::ldexp(1.0, e8m0 - 127);
+                scale = e8m0 == 255 ? std::nan("") : std::ldexp(1.0, e8m0 - 127);
             } else {
-                const auto value = static_cast<float>(std::exp2(exponent + random.uniform(-3, 3)));
+                const double half = static_cast<double>(exponents) / 2;
+                const auto value =
+                    static_cast<float>(std::exp2(exponent + random.uniform(-half, half)));
                 std::memcpy(scale_bytes.data() + (r * groups + g) * 4, &value, 4);
                 scale = value;
             }

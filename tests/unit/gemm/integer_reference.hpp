@@ -12,8 +12,11 @@ inline bool is_integer(Arithmetic arithmetic) {
     return arithmetic == Arithmetic::kI16 || arithmetic == Arithmetic::kI8;
 }
 
-/// Columns of an activation block, and the largest integer activation.
+/// Columns of an activation block, of a span of MX groups, and the largest integer activation.
 constexpr int64_t kActivationBlock = 128;
+inline int64_t span_columns(Arithmetic arithmetic) {
+    return arithmetic == Arithmetic::kI16 ? 64 : 128;
+}
 inline float largest_integer(Arithmetic arithmetic) {
     return arithmetic == Arithmetic::kI16 ? 32767.0f : 127.0f;
 }
@@ -48,26 +51,59 @@ inline IntegerToken integer_token(const TestTokens& x, int64_t token, int64_t k,
     return result;
 }
 
+/// Sum of weight * activation over columns [begin, end), both as integers.
+inline int64_t integer_part(const TestWeight& weight, int64_t row, const IntegerToken& token,
+                            int64_t begin, int64_t end) {
+    const float denominator = weight.view().family == TileFamily::kE3M2 ? 16.0f : 8.0f;
+    int64_t part = 0;
+    for (int64_t i = begin; i < end; ++i)
+        part += static_cast<int64_t>(weight.value(row, i) * denominator) * token.q[i];
+    return part;
+}
+
+/// The parts of a span of MX groups in units of the largest scale, which goes to `scale`.
+inline float joined_parts(const TestWeight& weight, int64_t row, const IntegerToken& token,
+                          int64_t begin, int64_t end, float* scale) {
+    const int64_t group_size = weight.view().group_size;
+    *scale = 0;
+    for (int64_t k = begin; k < end; k += group_size) {
+        const float own = weight.scale(row, k / group_size);
+        if (!(own <= *scale)) *scale = own;  // NaN, too
+        if (std::isnan(*scale)) return 0;
+    }
+    double sum = 0;
+    for (int64_t k = begin; k < end; k += group_size) {
+        const int64_t part = integer_part(weight, row, token, k, std::min(k + group_size, end));
+        const double own = static_cast<double>(weight.scale(row, k / group_size));
+        sum += static_cast<double>(part) * (own / static_cast<double>(*scale));
+    }
+    return static_cast<float>(sum);
+}
+
 /// One sum of a kernel: row `row` of the weight times the token.
-inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token) {
+inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token,
+                         Arithmetic arithmetic) {
     const CpuWeightView& view = weight.view();
     const bool row_scales = view.scale_mode == ScaleMode::kRow;
     const int64_t k = view.cols, columns = kActivationBlock;
-    const int64_t group_size = row_scales ? k : view.group_size;
-    const float denominator = view.family == TileFamily::kE3M2 ? 16.0f : 8.0f;
+    const int64_t cut = row_scales                          ? k
+                        : view.scale_mode == ScaleMode::kMx ? span_columns(arithmetic)
+                                                            : view.group_size;
     float sum = 0;
     for (int64_t begin = 0, end; begin < k; begin = end) {
-        end = std::min({(begin / columns + 1) * columns, (begin / group_size + 1) * group_size, k});
-        int64_t part = 0;
-        for (int64_t i = begin; i < end; ++i) {
-            part += static_cast<int64_t>(weight.value(row, i) * denominator) * token.q[i];
-        }
+        end = std::min({(begin / columns + 1) * columns, (begin / cut + 1) * cut, k});
         const float s = token.scale[begin / columns];
-        sum = row_scales ? std::fma(static_cast<float>(part), s, sum)
-                         : std::fma(static_cast<float>(part) * s,
-                                    weight.scale(row, begin / group_size), sum);
+        if (view.scale_mode == ScaleMode::kMx) {
+            float scale;
+            const float joined = joined_parts(weight, row, token, begin, end, &scale);
+            sum = std::fma(joined * s, scale, sum);
+            continue;
+        }
+        const auto part = static_cast<float>(integer_part(weight, row, token, begin, end));
+        sum = row_scales ? std::fma(part, s, sum)
+                         : std::fma(part * s, weight.scale(row, begin / view.group_size), sum);
     }
-    sum *= 1.0f / denominator;
+    sum *= view.family == TileFamily::kE3M2 ? 1.0f / 16 : 1.0f / 8;
     return row_scales ? sum * weight.scale(row, 0) : sum;
 }
 

@@ -415,6 +415,22 @@ class KernelGrid {
                 const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kMx);
                 if (!check_integers(under_test, spec, {49, 200}, many)) return;
             }
+            // Sums as large as they get, in every scale mode.
+            for (const DataType format : {DataType::kE2M3, DataType::kE3M2}) {
+                for (const QuantSpec& spec : specs(format)) {
+                    if (!check_integers(under_test, spec, {37, 272}, 7, Codes::kLargest)) return;
+                    if (!check_integers(under_test, spec, {37, 272}, 40, Codes::kLargest)) return;
+                }
+            }
+            // Exponents of a span as close as most are, further apart, and anything.
+            for (int64_t cols : {96, 128, 160, 1056}) {
+                for (const DataType format : {DataType::kE2M3, DataType::kE3M2}) {
+                    for (int64_t few : {1, 4, 9, 33}) {
+                        const QuantSpec spec = make_spec(format, ScaleMode::kMx);
+                        if (!check_integers(under_test, spec, {37, cols}, few)) return;
+                    }
+                }
+            }
         });
     }
 
@@ -505,15 +521,21 @@ class KernelGrid {
 
     /// One run against integer_sum, every output, bit for bit (any NaN for a NaN).
     bool check_integers(const KernelUnderTest& under_test, const QuantSpec& spec,
-                        const Shape& shape, int64_t tokens) {
+                        const Shape& shape, int64_t tokens, Codes codes = Codes::kAny) {
         constexpr int kThreads[] = {1, 2, 3, 7};
-        constexpr Scales kScales[] = {Scales::kOrdinary, Scales::kOrdinary, Scales::kTiny,
-                                      Scales::kHuge};
+        constexpr Scales kScales[] = {Scales::kOrdinary, Scales::kClose, Scales::kClose,
+                                      Scales::kFar,      Scales::kTiny,  Scales::kHuge};
         const Arithmetic arithmetic = arithmetic_of(under_test);
         const Source source = draw_source();
-        TestWeight weight(spec, shape.rows, shape.cols, random_.bits(), kScales[random_.below(4)]);
+        const Scales scales = codes == Codes::kAny ? kScales[random_.below(6)] : Scales::kClose;
+        TestWeight weight(spec, shape.rows, shape.cols, random_.bits(), scales, codes);
         TestTokens x(source.type, tokens, shape.cols, source.transposed, random_.below(2) * 5);
-        fill_integer_cases(x, shape.cols);
+        if (codes == Codes::kAny) {
+            fill_integer_cases(x, shape.cols);
+        } else {
+            for (int64_t i = 0; i < tokens * shape.cols; ++i)
+                x.set(i / shape.cols, i % shape.cols, i / shape.cols % 2 == 0 ? 1.0f : -1.0f);
+        }
         RunOptions options;
         options.threads = kThreads[random_.below(4)];
         options.compute = compute_for(under_test);
@@ -524,7 +546,7 @@ class KernelGrid {
         for (int64_t t = 0; t < tokens; ++t) {
             const IntegerToken token = integer_token(x, t, shape.cols, arithmetic);
             for (int64_t row = 0; row < shape.rows; ++row) {
-                const float expected = integer_sum(weight, row, token);
+                const float expected = integer_sum(weight, row, token, arithmetic);
                 float got;
                 std::memcpy(&got, y.data() + (t * shape.rows + row) * 4, 4);
                 const bool same =

@@ -344,7 +344,8 @@ TEST(Plan, Avx2TakesIntegersFromFewTokensOn) {
     EXPECT_EQ(arithmetic(e2m3, 16, ComputeType::kF32FastI16), Arithmetic::kI16);
     EXPECT_EQ(arithmetic(e3m2, 16, ComputeType::kF32FastI8), Arithmetic::kI16);
     EXPECT_EQ(arithmetic(e2m3, 1, ComputeType::kF32FastI8), Arithmetic::kF32);
-    EXPECT_EQ(arithmetic(e2m3, 4, ComputeType::kF32FastI8), Arithmetic::kI8);
+    EXPECT_EQ(arithmetic(e2m3, 4, ComputeType::kF32FastI8), Arithmetic::kF32);
+    EXPECT_EQ(arithmetic(e2m3, 5, ComputeType::kF32FastI8), Arithmetic::kI8);
     EXPECT_EQ(arithmetic(e2m3, 512, ComputeType::kF32FastI8), Arithmetic::kI8);
 }
 #endif
