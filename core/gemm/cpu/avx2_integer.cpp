@@ -25,6 +25,10 @@ FP6LLM_AVX2_INLINE void prefetch_tile(const uint8_t* tile) {
         _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
 }
 
+FP6LLM_AVX2_INLINE Lanes load_counts(const int32_t (&counts)[16]) {
+    return load_lanes(reinterpret_cast<const uint8_t*>(counts));
+}
+
 struct I16Ops : I16Steps {
     static constexpr int64_t kSpanColumns = kI16Span;
     static constexpr bool kStarts = false, kTimes = false;
@@ -36,6 +40,14 @@ struct I16Ops : I16Steps {
     /// Decoding adds this to placed values * 2^127: the sums' low half-words are value * unit.
     template <class Tile>
     static constexpr float kAddend = Tile::kPlacedExponent == -124 ? 0x1.8p22f : 0x1.8p21f;
+
+    /// What makes integers count 2^d times: an addend 2^-d as large.
+    template <class Tile>
+    FP6LLM_AVX2_INLINE Lanes counts_of(Lanes d) {
+        const __m256i bits = _mm256_castps_si256(_mm256_set1_ps(kAddend<Tile>));
+        const Lanes less = shift_left<23>(d);
+        return {_mm256_sub_epi32(bits, less.lo), _mm256_sub_epi32(bits, less.hi)};
+    }
 
     /// out: 8 steps of value * unit, from what `integers` makes of placed values.
     template <class Tile, class Integers>
@@ -61,12 +73,7 @@ struct I16Ops : I16Steps {
         for (int64_t k = 0; k < block->end - block->first; k += kTileCols, tile += kTileBytes) {
             prefetch_tile(tile);
             if (kMx) {
-                // An addend 2^-d as large leaves 2^d times the integers.
-                const Lanes shift = shift_left<23>(
-                    load_lanes(reinterpret_cast<const uint8_t*>(block->shift[k / kChunkColumns])));
-                const __m256i bits = _mm256_castps_si256(_mm256_set1_ps(kAddend<Tile>));
-                const Floats addend =
-                    as_floats({_mm256_sub_epi32(bits, shift.lo), _mm256_sub_epi32(bits, shift.hi)});
+                const Floats addend = as_floats(load_counts(block->counts[k / kChunkColumns]));
                 decode_tile<Tile>(
                     tile,
                     [&](Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
@@ -99,6 +106,13 @@ struct I8Ops : I8Steps {
     /// 128 columns * 60 * 2^range * 127 < 2^31.
     template <class Tile>
     static constexpr int kRange = 11;
+
+    /// What makes products count 2^d times: a factor for both of their halves.
+    template <class Tile>
+    FP6LLM_AVX2_INLINE Lanes counts_of(Lanes d) {
+        const __m256i one = _mm256_set1_epi32(0x00010001);
+        return {_mm256_sllv_epi32(one, d.lo), _mm256_sllv_epi32(one, d.hi)};
+    }
 
     /// Values from the five bits of magnitude at the bottom of each byte of `codes` and the top bits of
     /// `signs`. With n the lower four bits, a magnitude is n below 16, else n + 16 + table[n].
@@ -171,7 +185,7 @@ struct I8Ops : I8Steps {
     template <class Tile, bool kMx>
     FP6LLM_AVX2_INLINE const uint8_t* decode(const uint8_t* tile, Block* block) {
         uint8_t* out = block->decoded;
-        const int32_t(*times)[16] = block->times;
+        const int32_t(*counts)[16] = block->counts;
         for (int64_t i = 0; i < block->part_count; ++i) {
             const int64_t columns = block->parts[i].columns;
             Lanes start = {_mm256_setzero_si256(), _mm256_setzero_si256()};
@@ -180,7 +194,7 @@ struct I8Ops : I8Steps {
                 const Lanes sums = decode_columns<Tile>(tile, step, out);
                 const __m256i once = _mm256_set1_epi16(1);
                 Lanes factor = {once, once};
-                if (kMx) factor = load_lanes(reinterpret_cast<const uint8_t*>(*times++));
+                if (kMx) factor = load_counts(*counts++);
                 accumulate(start.lo, _mm256_madd_epi16(sums.lo, factor.lo));
                 accumulate(start.hi, _mm256_madd_epi16(sums.hi, factor.hi));
             }
@@ -250,7 +264,7 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
     constexpr bool kTimes = Ops::kTimes && kScales == Scales::kMx;
     static_assert(!kTimes || kUnrolledSteps * Ops::kStepColumns == kChunkColumns);
     const uint8_t* weights = block.decoded;
-    const auto* times = reinterpret_cast<const __m256i*>(block.times);
+    const auto* times = reinterpret_cast<const __m256i*>(block.counts);
     constexpr int kSpanGroups = Ops::kSpanColumns / kChunkColumns;
     [[maybe_unused]] alignas(32) int32_t of_groups[kSpanGroups][kTokens][16];
     for (int64_t i = 0; i < block.part_count; ++i) {
@@ -323,7 +337,7 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* 
         block->first = k;
         block->end = padded - k < kDecodedColumns<Ops> ? padded : k + kDecodedColumns<Ops>;
         if (kScales == Scales::kMx) {
-            cut_spans<Ops::kBlockColumns, Ops::kSpanColumns>(weight, panel, kRange, block);
+            cut_spans<Ops, Tile>(weight, panel, block);
         } else {
             cut_groups<Ops::kBlockColumns>(weight, panel, block);
         }

@@ -19,7 +19,7 @@ namespace fp6llm::avx2 {
 
 constexpr int64_t kStepBytes = 64;  ///< of decoded weights: a 32-bit lane for each of 16 rows
 constexpr int64_t kDecodedBytes = 16 * 1024;  ///< decoded at a time: half of a small L1 cache
-constexpr int64_t kChunkColumns = 32;         ///< an MX group; I8 parts start and end at its multiples
+constexpr int64_t kChunkColumns = 32;  ///< an MX group; I8 parts start and end at its multiples
 constexpr int kMaxParts = 64;
 constexpr int kMaxChunks = 32;
 
@@ -37,11 +37,10 @@ struct Part {
 /// A decoded block, columns [first, end): in scratch, rewritten for each.
 struct Block {
     alignas(64) uint8_t decoded[kDecodedBytes];
-    int32_t start[kMaxParts][16];   ///< where the sums of a part start: I8
-    int32_t shift[kMaxChunks][16];  ///< d of each MX group
-    int32_t times[kMaxChunks][16];  ///< 2^d in both half-words: I8
-    float scale[kMaxChunks][16];    ///< the largest of each span
-    double power[kMaxChunks][16];   ///< of each group whose span is added in fp64
+    int32_t start[kMaxParts][16];    ///< where the sums of a part start: I8
+    int32_t counts[kMaxChunks][16];  ///< Ops::counts_of(d) of each MX group
+    float scale[kMaxChunks][16];     ///< the largest of each span
+    double power[kMaxChunks][16];    ///< of each group whose span is added in fp64
     Part parts[kMaxParts];
     int64_t part_count;
     int64_t first, end;
@@ -80,56 +79,51 @@ static inline void cut_groups(const CpuWeightView& weight, int64_t panel, Block*
     block->part_count = count;
 }
 
-/// Parts of MX scales, spans of kSpanColumns. `range` is the most that d may be.
-template <int64_t kBlockColumns, int64_t kSpanColumns>
-static inline void cut_spans(const CpuWeightView& weight, int64_t panel, int range, Block* block) {
-    constexpr int64_t kSpanGroups = kSpanColumns / kChunkColumns;
-    const uint8_t* exponents = weight.e8m0 + panel * weight.groups * 16;
+/// Parts of MX scales, spans of Ops::kSpanColumns. `range` is the most that d may be.
+template <class Ops, class Tile>
+static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* block) {
+    constexpr int64_t kSpanGroups = Ops::kSpanColumns / kChunkColumns;
     const int64_t first_group = block->first / kChunkColumns;
-    int64_t count = 0, span = 0;
-    for (int64_t k = block->first; k < block->end; k += kSpanColumns, ++span) {
-        const int64_t group = k / kChunkColumns;
-        if (group >= weight.groups) break;  // padding
-        const int64_t rest = weight.groups - group;
+    const uint8_t* exponents = weight.e8m0 + (panel * weight.groups + first_group) * 16;
+    const int64_t columns = block->end - block->first;
+    const __m128i range = _mm_set1_epi8(Ops::template kRange<Tile>);
+    int64_t count = 0, chunk = 0;
+    for (int64_t k = 0; k < columns; k += Ops::kSpanColumns) {
+        const int64_t rest = weight.groups - first_group - chunk;
+        if (rest <= 0) break;  // columns past the last group are padding
         const int64_t groups = rest < kSpanGroups ? rest : kSpanGroups;
-        __m128i most = load_bytes(exponents + group * 16), least = most;
+        __m128i most = load_bytes(exponents), least = most;
         for (int64_t g = 1; g < groups; ++g) {
-            const __m128i bytes = load_bytes(exponents + (group + g) * 16);
+            const __m128i bytes = load_bytes(exponents + g * 16);
             most = _mm_max_epu8(most, bytes);
             least = _mm_min_epu8(least, bytes);
         }
-        const __m128i apart = _mm_sub_epi8(most, least);
-        const __m128i allowed = _mm_set1_epi8(static_cast<char>(range));
-        const bool near = _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(apart, allowed),
-                                                           allowed)) == 0xFFFF;
-        alignas(16) uint8_t largest[16];
-        _mm_store_si128(reinterpret_cast<__m128i*>(largest), most);
-        store_values(block->scale[span], load_e8m0(largest));
-        if (!near) {
-            span_powers(exponents + group * 16, groups, most, block->power[group - first_group]);
+        float* scale = block->scale[chunk];
+        store_values(scale, e8m0_floats(most));
+        const __m128i apart = _mm_max_epu8(_mm_sub_epi8(most, least), range);
+        const bool near = _mm_movemask_epi8(_mm_cmpeq_epi8(apart, range)) == 0xFFFF;
+        const __m128i lowest = near ? _mm_sub_epi8(most, range) : most;  // d = 0 there
+        if (!near) span_powers(exponents, groups, most, block->power[chunk]);
+        const int64_t at = k / Ops::kBlockColumns;
+        const auto columns_from = [&](int64_t first, int64_t most_columns) {
+            return columns - first < most_columns ? columns - first : most_columns;
+        };
+        if (near) {
+            block->parts[count++] = {columns_from(k, Ops::kSpanColumns), at, scale, 0, 0, nullptr};
         }
-        for (int64_t g = 0; g < groups; ++g) {
-            const int64_t chunk = group + g - first_group;
-            const uint8_t* of_group = exponents + (group + g) * 16;
+        for (int64_t g = 0; g < groups; ++g, exponents += 16) {
             const __m128i d =
-                near ? _mm_sub_epi8(allowed, _mm_sub_epi8(most, load_bytes(of_group)))
-                     : _mm_setzero_si128();
-            const Lanes shift = widen_bytes(d);
-            store_lanes(block->shift[chunk], shift);
-            const __m256i one = _mm256_set1_epi32(0x00010001);
-            store_lanes(block->times[chunk],
-                        {_mm256_sllv_epi32(one, shift.lo), _mm256_sllv_epi32(one, shift.hi)});
-            const int64_t at = (k - block->first) / kBlockColumns;
-            const int64_t left = block->end - (k + g * kChunkColumns);
-            const int64_t columns = left < kChunkColumns ? left : kChunkColumns;
-            if (near && g > 0) {
-                block->parts[count - 1].columns += columns;
-                continue;
-            }
-            const int wide_groups = near ? 0 : static_cast<int>(groups);
-            block->parts[count++] = {columns,     at, block->scale[span], static_cast<int>(g),
-                                     wide_groups, block->power[group - first_group]};
+                near ? _mm_sub_epi8(load_bytes(exponents), lowest) : _mm_setzero_si128();
+            store_lanes(block->counts[chunk + g], Ops::template counts_of<Tile>(widen_bytes(d)));
+            if (near) continue;
+            block->parts[count++] = {columns_from(k + g * kChunkColumns, kChunkColumns),
+                                     at,
+                                     scale,
+                                     static_cast<int>(g),
+                                     static_cast<int>(groups),
+                                     block->power[chunk]};
         }
+        chunk += groups;
     }
     block->part_count = count;
 }

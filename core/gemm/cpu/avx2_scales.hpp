@@ -42,9 +42,8 @@ FP6LLM_AVX2_INLINE size_t scale_scratch_bytes(int64_t k) {
     return static_cast<size_t>(k / 16 + 1) * 64;
 }
 
-/// The scales of MX group `scales` [16]: 2^(byte - 127), NaN for 255.
-FP6LLM_AVX2_INLINE Floats load_e8m0(const uint8_t* scales) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+/// 2^(byte - 127) of 16 bytes, NaN for 255.
+FP6LLM_AVX2_INLINE Floats e8m0_floats(__m128i bytes) {
     const auto widen = [](__m128i half) FP6LLM_AVX2_INLINE_LAMBDA {
         const __m256i e = _mm256_cvtepu8_epi32(half);
         const __m256i smallest = _mm256_set1_epi32(0x00400000);  // 2^-127, a subnormal
@@ -53,6 +52,11 @@ FP6LLM_AVX2_INLINE Floats load_e8m0(const uint8_t* scales) {
         return _mm256_castsi256_ps(_mm256_or_si256(bits, _mm256_srli_epi32(nan, 1)));
     };
     return {widen(bytes), widen(_mm_srli_si128(bytes, 8))};
+}
+
+/// The scales of MX group `scales` [16].
+FP6LLM_AVX2_INLINE Floats load_e8m0(const uint8_t* scales) {
+    return e8m0_floats(_mm_loadu_si128(reinterpret_cast<const __m128i*>(scales)));
 }
 
 /// factor[r] = what undoes the normalization by the largest scale of row r; NaN for a NaN scale.

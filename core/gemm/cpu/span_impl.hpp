@@ -16,12 +16,12 @@ constexpr int kSpanRows = 16;
 
 /// A span of a panel: the integer sums of each group, tokens and rows.
 struct WideSpan {
-    const int32_t* parts;   ///< [groups][tokens][16]
-    int64_t part_stride;    ///< elements from group to group
-    int64_t token_stride;   ///< elements from token to token, of the output as well
-    const double* powers;   ///< [groups][16]: scale of a group / largest of the span
+    const int32_t* parts;  ///< [groups][tokens][16]
+    int64_t part_stride;   ///< elements from group to group
+    int64_t token_stride;  ///< elements from token to token, of the output as well
+    const double* powers;  ///< [groups][16]: scale of a group / largest of the span
     int64_t groups;
-    const float* largest;   ///< [16]
+    const float* largest;  ///< [16]
 };
 
 /// powers [groups][16] of exponents [groups][16], E8M0, the largest of which are `largest`.
