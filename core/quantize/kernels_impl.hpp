@@ -469,26 +469,23 @@ FP6LLM_INLINE void decode_directly(const Decoder& decoder, const Product& produc
 
 constexpr int64_t kTableFrom = 2 * kTableCodes;  ///< codes that pay for a table
 
-/// `n` codes of half-words, by a table of the group's products: there are but 32 magnitudes.
+/// `n` codes of half-words; many by a table of the group's products: there are but 32 magnitudes.
 template <typename Element, typename Product>
-FP6LLM_INLINE void decode_by_table(const Decoder& decoder, const Product& product,
-                                   const uint8_t* codes, int64_t n,
-                                   typename Element::Raw* to) noexcept {
-    static_assert(sizeof(typename Element::Raw) == sizeof(uint16_t), "entries are half-words");
-    alignas(64) uint8_t all[kTableCodes];
+FP6LLM_INLINE void decode_halves(const Decoder& decoder, const Product& product,
+                                 const uint8_t* codes, int64_t n, int16_t* to) noexcept {
+    if (n < kTableFrom) return decode_directly<Element>(decoder, product, codes, n, to);
+    uint8_t all[kTableCodes];
     for (int i = 0; i < kTableCodes; ++i)
         all[i] = static_cast<uint8_t>(i);
-    alignas(64) typename Element::Raw entries[kTableCodes];
-    decode_directly<Element>(decoder, product, all, kTableCodes, entries);
-    alignas(64) uint16_t table[kTableCodes];
-    std::memcpy(table, entries, sizeof table);
+    int16_t table[kTableCodes];
+    decode_directly<Element>(decoder, product, all, kTableCodes, table);
     int64_t i = 0;
     for (; i + kTableCodes <= n; i += kTableCodes)
         look_up(table, codes + i, to + i);
     if (i < n) {
         const size_t rest = static_cast<size_t>(n - i);
         uint8_t padded_codes[kTableCodes] = {};
-        uint16_t padded[kTableCodes];
+        int16_t padded[kTableCodes];
         std::memcpy(padded_codes, codes + i, rest);
         look_up(table, padded_codes, padded);
         std::memcpy(to + i, padded, rest * sizeof padded[0]);
@@ -504,12 +501,8 @@ FP6LLM_INLINE void decode_groups(const FormatInfo& format, const uint8_t* codes,
     while (count > 0) {
         const int64_t n = group < count ? group : count;
         const Product product(*scales++);
-        if constexpr (sizeof(Raw) == sizeof(uint16_t)) {
-            if (n >= kTableFrom) {
-                decode_by_table<Element>(decoder, product, codes, n, to);
-            } else {
-                decode_directly<Element>(decoder, product, codes, n, to);
-            }
+        if constexpr (sizeof(Raw) == sizeof(int16_t)) {
+            decode_halves<Element>(decoder, product, codes, n, to);
         } else {
             decode_directly<Element>(decoder, product, codes, n, to);
         }

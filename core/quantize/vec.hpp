@@ -223,7 +223,8 @@ FP6LLM_INLINE I32 load_bytes(const uint8_t* from) noexcept {
 
 /// to[i] = table[code & 31], top bit flipped where bit 5 of the code is set, for kTableCodes codes.
 constexpr int kTableCodes = 32;
-FP6LLM_INLINE void look_up(const uint16_t (&table)[32], const uint8_t* codes, void* to) noexcept {
+FP6LLM_INLINE void look_up(const int16_t (&table)[kTableCodes], const uint8_t* codes,
+                           void* to) noexcept {
 #if defined(FP6LLM_VEC_AVX512)
     const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
     const __m512i index = _mm512_cvtepu8_epi16(bytes);
@@ -258,9 +259,9 @@ FP6LLM_INLINE void look_up(const uint16_t (&table)[32], const uint8_t* codes, vo
                               _mm256_unpackhi_epi8(lower, upper)};
     std::memcpy(to, found, sizeof found);
 #else
-    uint16_t found[kTableCodes];
+    int16_t found[kTableCodes];
     for (int i = 0; i < kTableCodes; ++i)
-        found[i] = static_cast<uint16_t>(table[codes[i] & 31] ^ (codes[i] & 32) << 10);
+        found[i] = static_cast<int16_t>(table[codes[i] & 31] ^ (codes[i] & 32) << 10);
     std::memcpy(to, found, sizeof found);
 #endif
 }

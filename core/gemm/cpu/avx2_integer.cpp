@@ -49,12 +49,12 @@ struct I16Ops : I16Steps {
         return {_mm256_sub_epi32(bits, less.lo), _mm256_sub_epi32(bits, less.hi)};
     }
 
-    /// out: 8 steps of value * unit, from what `integers` makes of placed values.
-    template <class Tile, class Integers>
-    FP6LLM_AVX2_INLINE void decode_tile(const uint8_t* tile, Integers integers, uint8_t* out) {
+    /// out: 8 steps of value * unit, or 2^d times as much: see counts_of.
+    template <class Tile>
+    FP6LLM_AVX2_INLINE void decode_tile(const uint8_t* tile, Floats addend, uint8_t* out) {
         Lanes even{};
         Tile::decode(tile, [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-            const Floats sum = integers(placed);
+            const Floats sum = multiply_add(placed, all_floats(0x1p127f), addend);
             const Lanes value = {_mm256_castps_si256(sum.lo), _mm256_castps_si256(sum.hi)};
             if (k % 2 == 0) {  // always comes right before its odd neighbour
                 even = value;
@@ -72,23 +72,9 @@ struct I16Ops : I16Steps {
         uint8_t* out = block->decoded;
         for (int64_t k = 0; k < block->end - block->first; k += kTileCols, tile += kTileBytes) {
             prefetch_tile(tile);
-            if (kMx) {
-                const Floats addend = as_floats(load_counts(block->counts[k / kChunkColumns]));
-                decode_tile<Tile>(
-                    tile,
-                    [&](Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-                        return multiply_add(placed, all_floats(0x1p127f), addend);
-                    },
-                    out);
-            } else {
-                decode_tile<Tile>(
-                    tile,
-                    [](Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-                        return multiply_add(placed, all_floats(0x1p127f),
-                                            all_floats(kAddend<Tile>));
-                    },
-                    out);
-            }
+            Floats addend = all_floats(kAddend<Tile>);
+            if (kMx) addend = as_floats(load_counts(block->counts[k / kChunkColumns]));
+            decode_tile<Tile>(tile, addend, out);
             out += kTileCols / kStepColumns * kStepBytes;
         }
         return tile;

@@ -5,8 +5,7 @@
 //   d = range + exponent(g) - largest exponent of the span      for each row, 0 <= d <= range
 //
 // which decoding (I16) or the second of two multiplications (I8) does for nothing. Where one row of
-// the panel has exponents further apart, each group is a part, and parts are added in fp64; of
-// SmolLM2-135M's spans these are 4 to 9 % with I16's range of 1 for E3M2, none with the others.
+// the panel has exponents further apart, each group is a part, and parts are added in fp64.
 #pragma once
 
 #include "core/gemm/cpu/avx2_lanes.hpp"
@@ -51,10 +50,6 @@ FP6LLM_AVX2_INLINE void store_lanes(void* to, Lanes a) {
     _mm256_storeu_si256(static_cast<__m256i*>(to) + 1, a.hi);
 }
 
-FP6LLM_AVX2_INLINE __m128i load_bytes(const uint8_t* from) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-}
-
 FP6LLM_AVX2_INLINE Lanes widen_bytes(__m128i bytes) {
     return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
 }
@@ -79,41 +74,35 @@ static inline void cut_groups(const CpuWeightView& weight, int64_t panel, Block*
     block->part_count = count;
 }
 
-/// Parts of MX scales, spans of Ops::kSpanColumns. `range` is the most that d may be.
+/// Parts of MX scales, spans of Ops::kSpanColumns.
 template <class Ops, class Tile>
 static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* block) {
     constexpr int64_t kSpanGroups = Ops::kSpanColumns / kChunkColumns;
     const int64_t first_group = block->first / kChunkColumns;
     const uint8_t* exponents = weight.e8m0 + (panel * weight.groups + first_group) * 16;
     const int64_t columns = block->end - block->first;
-    const __m128i range = _mm_set1_epi8(Ops::template kRange<Tile>);
+    constexpr int kRange = Ops::template kRange<Tile>;
     int64_t count = 0, chunk = 0;
     for (int64_t k = 0; k < columns; k += Ops::kSpanColumns) {
         const int64_t rest = weight.groups - first_group - chunk;
         if (rest <= 0) break;  // columns past the last group are padding
         const int64_t groups = rest < kSpanGroups ? rest : kSpanGroups;
-        __m128i most = load_bytes(exponents), least = most;
-        for (int64_t g = 1; g < groups; ++g) {
-            const __m128i bytes = load_bytes(exponents + g * 16);
-            most = _mm_max_epu8(most, bytes);
-            least = _mm_min_epu8(least, bytes);
-        }
+        const SpanExponents span = span_exponents(exponents, groups);
+        const bool near = are_within(span, kRange);
         float* scale = block->scale[chunk];
-        store_values(scale, e8m0_floats(most));
-        const __m128i apart = _mm_max_epu8(_mm_sub_epi8(most, least), range);
-        const bool near = _mm_movemask_epi8(_mm_cmpeq_epi8(apart, range)) == 0xFFFF;
-        const __m128i lowest = near ? _mm_sub_epi8(most, range) : most;  // d = 0 there
-        if (!near) span_powers(exponents, groups, most, block->power[chunk]);
+        store_values(scale, e8m0_floats(span.largest));
+        if (!near) span_powers(exponents, groups, span.largest, block->power[chunk]);
+        const __m128i none = _mm_sub_epi8(span.largest, _mm_set1_epi8(kRange));  // where d is 0
         const int64_t at = k / Ops::kBlockColumns;
-        const auto columns_from = [&](int64_t first, int64_t most_columns) {
-            return columns - first < most_columns ? columns - first : most_columns;
+        const auto columns_from = [&](int64_t first, int64_t most) {
+            return columns - first < most ? columns - first : most;
         };
         if (near) {
             block->parts[count++] = {columns_from(k, Ops::kSpanColumns), at, scale, 0, 0, nullptr};
         }
         for (int64_t g = 0; g < groups; ++g, exponents += 16) {
             const __m128i d =
-                near ? _mm_sub_epi8(load_bytes(exponents), lowest) : _mm_setzero_si128();
+                near ? _mm_sub_epi8(load_exponents(exponents), none) : _mm_setzero_si128();
             store_lanes(block->counts[chunk + g], Ops::template counts_of<Tile>(widen_bytes(d)));
             if (near) continue;
             block->parts[count++] = {columns_from(k + g * kChunkColumns, kChunkColumns),

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "core/gemm/cpu/avx512.hpp"
+#include "core/gemm/cpu/span_impl.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
@@ -98,9 +99,8 @@ FP6LLM_AVX512_INLINE __m512 odd_values(__m512i pair) {
 }
 
 /// 2^(byte - 127): 2^-127 is subnormal, 255 is NaN.
-FP6LLM_AVX512_INLINE __m512 e8m0_values(const uint8_t* bytes) {
-    const __m512i exponent = _mm512_cvtepu8_epi32(
-        _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(bytes))));
+FP6LLM_AVX512_INLINE __m512 e8m0_values(__m128i bytes) {
+    const __m512i exponent = _mm512_cvtepu8_epi32(bytes);
     const __m512i subnormal_bit = _mm512_set1_epi32(0x00400000);
     const __m512i bits = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), subnormal_bit);
     const __mmask16 nan = _mm512_cmpeq_epi32_mask(exponent, _mm512_set1_epi32(255));
@@ -110,7 +110,7 @@ FP6LLM_AVX512_INLINE __m512 e8m0_values(const uint8_t* bytes) {
 /// Scales of the panel's rows for one group.
 FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t panel, int64_t group) {
     const int64_t at = (panel * weight.groups + group) * kLanes;
-    if (weight.scale_mode == ScaleMode::kMx) return e8m0_values(weight.e8m0 + at);
+    if (weight.scale_mode == ScaleMode::kMx) return e8m0_values(load_exponents(weight.e8m0 + at));
     return _mm512_loadu_ps(weight.scales + at);
 }
 

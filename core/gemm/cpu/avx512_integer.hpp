@@ -21,7 +21,6 @@
 #include <cstring>
 
 #include "core/gemm/cpu/avx512_multiply.hpp"
-#include "core/gemm/cpu/span_impl.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
@@ -62,10 +61,6 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 }
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
-
-FP6LLM_AVX512_INLINE __m128i load_exponents(const uint8_t* from) {
-    return _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(from)));
-}
 
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <class Ops>
@@ -184,31 +179,26 @@ struct IntegerLoops {
         const uint8_t* exponents[kPanels];
         __m512i shifts[kPanels][kSpanGroups<Ops>];
         __m512 scales[kPanels];
-        __m128i largest[kPanels], furthest = _mm_setzero_si128();
+        SpanExponents spans[kPanels];
+        bool near = groups == kSpanGroups<Ops>;
         for (int p = 0; p < kPanels; ++p) {
             exponents[p] = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
-            largest[p] = _mm_setzero_si128();
-            for (int64_t g = 0; g < groups; ++g)
-                largest[p] = _mm_max_epu8(largest[p], load_exponents(exponents[p] + g * kLanes));
+            spans[p] = span_exponents(exponents[p], groups);
+            near = near && are_within(spans[p], range);
             for (int64_t g = 0; g < groups; ++g) {
-                const __m128i apart =
-                    _mm_sub_epi8(largest[p], load_exponents(exponents[p] + g * kLanes));
-                furthest = _mm_max_epu8(furthest, apart);
+                const __m128i own = load_exponents(exponents[p] + g * kLanes);
+                const __m128i apart = _mm_sub_epi8(spans[p].largest, own);
                 shifts[p][g] =
                     _mm512_sub_epi32(_mm512_set1_epi32(range), _mm512_cvtepu8_epi32(apart));
             }
-            alignas(16) uint8_t bytes[kLanes];
-            _mm_store_si128(static_cast<__m128i*>(static_cast<void*>(bytes)), largest[p]);
-            scales[p] = e8m0_values(bytes);
+            scales[p] = e8m0_values(spans[p].largest);
         }
-        const __m128i allowed = _mm_set1_epi8(static_cast<char>(range));
-        const __m128i near = _mm_cmpeq_epi8(_mm_max_epu8(furthest, allowed), allowed);
-        if (groups < kSpanGroups<Ops> || _mm_movemask_epi8(near) != 0xFFFF) {
+        if (!near) {
             alignas(64) float s[kTokens], of_rows[kLanes];
             alignas(64) double powers[kSpanGroups<Ops> * kLanes];
             std::memcpy(s, head, sizeof s);
             for (int p = 0; p < kPanels; ++p) {
-                span_powers(exponents[p], groups, largest[p], powers);
+                span_powers(exponents[p], groups, spans[p].largest, powers);
                 _mm512_store_ps(of_rows, scales[p]);
                 const WideSpan span = {
                     parts + p * kLanes, kPartStride, kPanels * kLanes, powers, groups, of_rows};

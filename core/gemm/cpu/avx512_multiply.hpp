@@ -194,8 +194,7 @@ FP6LLM_AVX512_INLINE bool can_fold_scales(const CpuWeightView& weight, int64_t p
     const uint8_t* bytes = weight.e8m0 + panel * weight.groups * kLanes;
     __m128i least = _mm_set1_epi8(kLeast), most = _mm_set1_epi8(kMost);
     for (int64_t i = 0; i < panels * weight.groups; ++i, bytes += kLanes) {
-        const __m128i rows =
-            _mm_loadu_si128(static_cast<const __m128i*>(static_cast<const void*>(bytes)));
+        const __m128i rows = load_exponents(bytes);
         least = _mm_min_epu8(least, rows);
         most = _mm_max_epu8(most, rows);
     }

@@ -1,5 +1,5 @@
-// The sum of a span of MX groups in fp64, as kernel.hpp defines it: what integer kernels do where
-// exponents are too far apart for integers to hold it.
+// Spans of MX groups (kernel.hpp): how far apart their exponents are, and their sums in fp64, which is
+// what integer kernels do where that is too far for integers to hold them.
 //
 // Include at global scope, with AVX2 and FMA. Everything has internal linkage: see load_impl.hpp.
 #pragma once
@@ -13,6 +13,35 @@ namespace fp6llm {
 namespace {
 
 constexpr int kSpanRows = 16;
+
+inline __m128i load_exponents(const uint8_t* from) noexcept {
+    __m128i exponents;
+    std::memcpy(&exponents, from, sizeof exponents);
+    return exponents;
+}
+
+/// Largest and smallest exponent of each row.
+struct SpanExponents {
+    __m128i largest, smallest;
+};
+
+/// Of `exponents` [groups][16], E8M0.
+inline SpanExponents span_exponents(const uint8_t* exponents, int64_t groups) noexcept {
+    SpanExponents span = {load_exponents(exponents), load_exponents(exponents)};
+    for (int64_t g = 1; g < groups; ++g) {
+        const __m128i own = load_exponents(exponents + g * kSpanRows);
+        span.largest = _mm_max_epu8(span.largest, own);
+        span.smallest = _mm_min_epu8(span.smallest, own);
+    }
+    return span;
+}
+
+/// Whether those of no row are further apart than `range`.
+inline bool are_within(const SpanExponents& span, int range) noexcept {
+    const __m128i allowed = _mm_set1_epi8(static_cast<char>(range));
+    const __m128i apart = _mm_sub_epi8(span.largest, span.smallest);
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_max_epu8(apart, allowed), allowed)) == 0xFFFF;
+}
 
 /// A span of a panel: the integer sums of each group, tokens and rows.
 struct WideSpan {
@@ -29,9 +58,7 @@ inline void span_powers(const uint8_t* exponents, int64_t groups, __m128i larges
                         double* powers) noexcept {
     const __m256i bias = _mm256_set1_epi64x(1023);
     for (int64_t g = 0; g < groups; ++g, exponents += kSpanRows, powers += kSpanRows) {
-        __m128i own;
-        std::memcpy(&own, exponents, sizeof own);
-        __m128i apart = _mm_sub_epi8(largest, own);
+        __m128i apart = _mm_sub_epi8(largest, load_exponents(exponents));
         for (int r = 0; r < kSpanRows; r += 4, apart = _mm_srli_si128(apart, 4)) {
             const __m256i exponent = _mm256_sub_epi64(bias, _mm256_cvtepu8_epi64(apart));
             _mm256_storeu_pd(powers + r, _mm256_castsi256_pd(_mm256_slli_epi64(exponent, 52)));

@@ -51,13 +51,17 @@ inline IntegerToken integer_token(const TestTokens& x, int64_t token, int64_t k,
     return result;
 }
 
+/// Integer weights per unit of value.
+inline float denominator(const TestWeight& weight) {
+    return weight.view().family == TileFamily::kE3M2 ? 16.0f : 8.0f;
+}
+
 /// Sum of weight * activation over columns [begin, end), both as integers.
 inline int64_t integer_part(const TestWeight& weight, int64_t row, const IntegerToken& token,
                             int64_t begin, int64_t end) {
-    const float denominator = weight.view().family == TileFamily::kE3M2 ? 16.0f : 8.0f;
     int64_t part = 0;
     for (int64_t i = begin; i < end; ++i)
-        part += static_cast<int64_t>(weight.value(row, i) * denominator) * token.q[i];
+        part += static_cast<int64_t>(weight.value(row, i) * denominator(weight)) * token.q[i];
     return part;
 }
 
@@ -103,7 +107,7 @@ inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerTok
         sum = row_scales ? std::fma(part, s, sum)
                          : std::fma(part * s, weight.scale(row, begin / view.group_size), sum);
     }
-    sum *= view.family == TileFamily::kE3M2 ? 1.0f / 16 : 1.0f / 8;
+    sum *= 1.0f / denominator(weight);
     return row_scales ? sum * weight.scale(row, 0) : sum;
 }
 
