@@ -26,11 +26,18 @@ int64_t column_parts(const CpuGemmKernel& kernel, int64_t k, int64_t count, int6
     return parts < kMinColumnParts ? 1 : parts;
 }
 
+/// Tokens [begin, end) of a block, or as many as there are.
+PackedTokens part_of(const PackedTokens& block, int64_t begin, int64_t end) {
+    const int64_t stop = end < block.block_tokens ? end : block.block_tokens;
+    return {block.data, block.factors, block.block_tokens, begin, stop - begin};
+}
+
 /// Packs a block, its tiles and where these are too few their columns in parallel, as far as the
 /// kernel's layout allows it and it pays.
-void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64_t count,
-                uint8_t* packed, float* factors, Executor& executor) {
+void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first,
+                const PackedTokens& block, Executor& executor) {
     const CpuGemmKernel& kernel = *plan.kernel;
+    const int64_t count = block.count;
     const int threads = count * x.k <= kSerialPackElements ? 1 : plan.threads;
     const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : count;
     const int64_t tiles = ceil_div(count, tile);
@@ -41,9 +48,8 @@ void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64
             const int64_t begin = task / parts * tile;
             const IndexRange steps = split_range(ceil_div(x.k, kPackStep), task % parts, parts);
             const int64_t end = steps.end * kPackStep;
-            kernel.pack_columns(x, first + begin, count - begin < tile ? count - begin : tile,
-                                steps.begin * kPackStep, end < x.k ? end : x.k,
-                                packed + kernel.packed_bytes(x.k, begin), factors + begin);
+            kernel.pack_columns(x, first + begin, steps.begin * kPackStep, end < x.k ? end : x.k,
+                                part_of(block, begin, begin + tile));
         });
         return;
     }
@@ -52,9 +58,7 @@ void pack_block(const GemmPlan& plan, const TokenSource& x, int64_t first, int64
         const FpEnvGuard fp_env;
         for_each_piece(split, split.of(part), count, plan.call_tokens,
                        [&](int64_t, int64_t begin, int64_t end) {
-                           kernel.pack_tokens(x, first + begin, end - begin,
-                                              packed + kernel.packed_bytes(x.k, begin),
-                                              factors + begin);
+                           kernel.pack_tokens(x, first + begin, part_of(block, begin, end));
                        });
     });
 }
@@ -83,9 +87,9 @@ void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSourc
     const CpuGemmKernel& kernel = *plan.kernel;
     const CpuWeightView& weight = problem.weight->cpu();
     const WorkspaceLayout layout = workspace_layout(plan, problem);
-    float* factors = reinterpret_cast<float*>(workspace + layout.factors);
     const int64_t step = kernel.panels_per_call;
-    int64_t first = 0, count = 0;
+    int64_t first = 0;
+    PackedTokens block = {workspace, reinterpret_cast<float*>(workspace + layout.factors), 0, 0, 0};
     WorkSplit split{};
     auto multiply_part = [&](int64_t part) {
         const FpEnvGuard fp_env;
@@ -94,20 +98,20 @@ void run_gemm(const GemmPlan& plan, const GemmProblem& problem, const TokenSourc
         const auto multiply_piece = [&](int64_t call, int64_t begin, int64_t end) {
             const int64_t panel = call * step;
             const int64_t panels = weight.panels - panel < step ? weight.panels - panel : step;
-            kernel.multiply(weight, panel, static_cast<int>(panels),
-                            workspace + kernel.packed_bytes(problem.k(), begin), factors + begin,
-                            end - begin, sums, own + layout.scratch);
+            kernel.multiply(weight, panel, static_cast<int>(panels), part_of(block, begin, end),
+                            sums, own + layout.scratch);
             const int64_t row = panel * kTileRows, ld = panels * kTileRows;
             const int64_t rows = weight.rows - row < ld ? weight.rows - row : ld;
             plan.set->store(y, sums, ld, row, rows, first + begin, end - begin);
         };
-        for_each_piece(split, split.of(part), count, plan.call_tokens, multiply_piece);
+        for_each_piece(split, split.of(part), block.count, plan.call_tokens, multiply_piece);
     };
     for (first = 0; first < problem.tokens; first += plan.token_block) {
-        count =
-            problem.tokens - first < plan.token_block ? problem.tokens - first : plan.token_block;
-        pack_block(plan, x, first, count, workspace, factors, executor);
-        split = split_work(ceil_div(weight.panels, step), count, kernel.token_tile, plan.threads);
+        const int64_t left = problem.tokens - first;
+        block.block_tokens = block.count = left < plan.token_block ? left : plan.token_block;
+        pack_block(plan, x, first, block, executor);
+        split =
+            split_work(ceil_div(weight.panels, step), block.count, kernel.token_tile, plan.threads);
         run_threads(executor, split.threads, multiply_part);
     }
 }

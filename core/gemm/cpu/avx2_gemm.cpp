@@ -9,7 +9,7 @@
 namespace fp6llm::avx2 {
 namespace {
 
-constexpr int64_t kBlockColumns = 256;
+constexpr int64_t kBlockColumns = kPackColumns;
 constexpr size_t kBlockBytes = kBlockColumns * 16 * sizeof(float);
 
 /// Which group a column belongs to, for columns asked for in ascending steps of 8.
@@ -74,11 +74,9 @@ void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_
 }
 
 /// sums[t][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16. A block has
-/// sums of its own: one chain over all of k would lose 2 bits more at k = 4096. `next` is where the
-/// next tile's activations start: tiles lie too far apart for the processor to guess.
+/// sums of its own: one chain over all of k would lose 2 bits more at k = 4096.
 template <int kTokens>
-void multiply_tile(const float* block, int64_t columns, const float* x, const float* next,
-                   float* sums) {
+void multiply_tile(const float* block, int64_t columns, const float* x, float* sums) {
     // Tiles of few tokens have too few chains to hide the latency of FMA: two sets of them.
     constexpr int kSets = kTokens <= 3 ? 2 : 1;
     Floats tile[kTokens][kSets];
@@ -87,16 +85,13 @@ void multiply_tile(const float* block, int64_t columns, const float* x, const fl
         tile[t][0] = zero_floats();
         if (kSets == 2) tile[t][kSets - 1] = zero_floats();
     }
-    for (int64_t k = 0; k < columns; k += 2, next += 2 * kTokens) {
-        _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T0);
+    for (int64_t k = 0; k < columns; k += 4) {
         FP6LLM_AVX2_UNROLL
-        for (int i = 0; i < 2; ++i, block += 16, x += kTokens) {
+        for (int i = 0; i < 4; ++i, block += 16, x += kTokens) {
             const Floats weights = load_values(block);
             FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t) {
-                Floats& sum = tile[t][i % kSets];
-                sum = multiply_add(weights, all_floats(x[t]), sum);
-            }
+            for (int t = 0; t < kTokens; ++t)
+                accumulate_product(tile[t][i % kSets], weights, all_floats(x[t]));
         }
     }
     FP6LLM_AVX2_UNROLL
@@ -106,42 +101,42 @@ void multiply_tile(const float* block, int64_t columns, const float* x, const fl
     }
 }
 
-void multiply_tokens(const float* block, int64_t columns, const float* x, const float* next,
-                     int64_t tokens, float* sums) {
+void multiply_tokens(const float* block, int64_t columns, const float* x, int64_t tokens,
+                     float* sums) {
     switch (tokens) {
         case 1:
-            return multiply_tile<1>(block, columns, x, next, sums);
+            return multiply_tile<1>(block, columns, x, sums);
         case 2:
-            return multiply_tile<2>(block, columns, x, next, sums);
+            return multiply_tile<2>(block, columns, x, sums);
         case 3:
-            return multiply_tile<3>(block, columns, x, next, sums);
+            return multiply_tile<3>(block, columns, x, sums);
         case 4:
-            return multiply_tile<4>(block, columns, x, next, sums);
+            return multiply_tile<4>(block, columns, x, sums);
         case 5:
-            return multiply_tile<5>(block, columns, x, next, sums);
+            return multiply_tile<5>(block, columns, x, sums);
         default:
-            return multiply_tile<6>(block, columns, x, next, sums);
+            return multiply_tile<6>(block, columns, x, sums);
     }
 }
 
 template <class Tile>
-void multiply_panel(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-                    int64_t tokens, float* sums, float* block, void* scratch) {
+void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
+                    float* block, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols;
-    for (int64_t t = 0; t < tokens; ++t)
+    for (int64_t t = 0; t < x.count; ++t)
         store_values(sums + t * 16, zero_floats());
     for (int64_t k = 0; k < padded; k += kBlockColumns) {
         const int64_t columns = padded - k < kBlockColumns ? padded - k : kBlockColumns;
         decode_block<Tile>(weight, scales, panel, k, columns, block);
-        for (int64_t t = 0; t < tokens; t += kGemmTile) {
-            const int64_t count = tokens - t < kGemmTile ? tokens - t : kGemmTile;
-            const float* tile = x + t * padded + k * count;
-            multiply_tokens(block, columns, tile, tile + count * padded, count, sums + t * 16);
+        for (int64_t t = 0; t < x.count; t += kGemmTile) {
+            const int64_t count = x.count - t < kGemmTile ? x.count - t : kGemmTile;
+            const float* chunk = packed_chunk<Order::kChunks>(x, padded, t, count, k, columns);
+            multiply_tokens(block, columns, chunk, count, sums + t * 16);
         }
     }
-    finish_sums(scales.factor, factor, tokens, sums);
+    finish_sums(scales.factor, x.factors + x.first, x.count, sums);
 }
 
 /// out[k][16] = scale * value of columns [k0, k0 + count), rounded once.
@@ -164,22 +159,22 @@ size_t scratch_bytes(int64_t k, int64_t) {
     return kBlockBytes + scale_scratch_bytes(k);
 }
 
-void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-              const float* factor, int64_t tokens, float* sums, void* scratch) {
-    const float* x = static_cast<const float*>(packed);
+void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x, float* sums,
+              void* scratch) {
     float* block = static_cast<float*>(scratch);
     float* scales = block + kBlockColumns * 16;
     if (weight.family == TileFamily::kE3M2) {
-        multiply_panel<E3M2Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+        multiply_panel<E3M2Tile>(weight, panel, x, sums, block, scales);
     } else {
-        multiply_panel<E2M3Tile>(weight, panel, x, factor, tokens, sums, block, scales);
+        multiply_panel<E2M3Tile>(weight, panel, x, sums, block, scales);
     }
 }
 
 }  // namespace
 
-constexpr KernelFunctions kGemmF32 = {packed_bytes, pack_tokens<kGemmTile>, scratch_bytes, multiply,
-                                      pack_columns<kGemmTile>};
+constexpr KernelFunctions kGemmF32 = {packed_bytes, pack_tokens<Order::kChunks, kGemmTile>,
+                                      scratch_bytes, multiply,
+                                      pack_columns<Order::kChunks, kGemmTile>};
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out) {

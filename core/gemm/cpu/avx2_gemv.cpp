@@ -103,40 +103,45 @@ __attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, int6
     }
 }
 
+/// All `padded` columns of the tile that starts at token x.first + t.
+FP6LLM_AVX2_INLINE const float* packed_tile(const PackedTokens& x, int64_t padded, int64_t t) {
+    return packed_chunk<Order::kTiles>(x, padded, t, 0, 0, padded);
+}
+
 /// gemv: sums [16 * kPanels] of one token.
 template <class Tile, int kPanels>
-void multiply_token(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-                    float* sums, uint8_t* scratch) {
+void multiply_token(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
+                    uint8_t* scratch) {
     const double base = placed_base(Tile::kPlacedExponent);
     PanelScales scales[kPanels];
     for (int p = 0; p < kPanels; ++p, scratch += scale_scratch_bytes(weight.cols))
         prepare_scales(weight, panel + p, base, scratch, &scales[p]);
-    multiply_tokens<Tile, kPanels, 1>(weight, panel, scales, x, sums);
+    const float* columns = packed_tile(x, weight.k_tiles * kTileCols, 0);
+    multiply_tokens<Tile, kPanels, 1>(weight, panel, scales, columns, sums);
     for (int p = 0; p < kPanels; ++p)
-        finish_sums(scales[p].factor, factor, 1, sums + p * 16);
+        finish_sums(scales[p].factor, x.factors + x.first, 1, sums + p * 16);
 }
 
 template <class Tile>
-void multiply_token(const CpuWeightView& weight, int64_t panel, int panels, const float* x,
-                    const float* factor, float* sums, uint8_t* scratch) {
+void multiply_token(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                    float* sums, uint8_t* scratch) {
     if (panels == 2) {
-        multiply_token<Tile, 2>(weight, panel, x, factor, sums, scratch);
+        multiply_token<Tile, 2>(weight, panel, x, sums, scratch);
     } else {
-        multiply_token<Tile, 1>(weight, panel, x, factor, sums, scratch);
+        multiply_token<Tile, 1>(weight, panel, x, sums, scratch);
     }
 }
 
-/// fused: sums [tokens][16], kTile tokens at a time.
+/// fused: sums [x.count][16], kTile tokens at a time.
 template <class Tile, int kTile>
-void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, const float* factor,
-                    int64_t tokens, float* sums, void* scratch) {
+void multiply_fused(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
+                    void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
-    const int64_t padded = weight.k_tiles * kTileCols;
-    for (int64_t t = 0; t < tokens; t += kTile) {
+    for (int64_t t = 0; t < x.count; t += kTile) {
         float* totals = sums + t * 16;
-        const float* block = x + t * padded;
-        switch (tokens - t < kTile ? tokens - t : kTile) {
+        const float* block = packed_tile(x, weight.k_tiles * kTileCols, t);
+        switch (x.count - t < kTile ? x.count - t : kTile) {
             case 1:
                 multiply_tokens<Tile, 1, 1>(weight, panel, &scales, block, totals);
                 break;
@@ -154,21 +159,20 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, const float* x, 
                 break;
         }
     }
-    finish_sums(scales.factor, factor, tokens, sums);
+    finish_sums(scales.factor, x.factors + x.first, x.count, sums);
 }
 
 size_t gemv_scratch_bytes(int64_t k, int64_t) {
     return 2 * scale_scratch_bytes(k);
 }
 
-void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                   const float* factor, int64_t, float* sums, void* scratch) {
-    const float* x = static_cast<const float*>(packed);
+void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                   float* sums, void* scratch) {
     uint8_t* own = static_cast<uint8_t*>(scratch);
     if (weight.family == TileFamily::kE3M2) {
-        multiply_token<E3M2Tile>(weight, panel, panels, x, factor, sums, own);
+        multiply_token<E3M2Tile>(weight, panel, panels, x, sums, own);
     } else {
-        multiply_token<E2M3Tile>(weight, panel, panels, x, factor, sums, own);
+        multiply_token<E2M3Tile>(weight, panel, panels, x, sums, own);
     }
 }
 
@@ -177,23 +181,24 @@ size_t fused_scratch_bytes(int64_t k, int64_t) {
 }
 
 template <int kTile>
-void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                    const float* factor, int64_t tokens, float* sums, void* scratch) {
-    const float* x = static_cast<const float*>(packed);
+void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x,
+                    float* sums, void* scratch) {
     if (weight.family == TileFamily::kE3M2) {
-        multiply_fused<E3M2Tile, kTile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E3M2Tile, kTile>(weight, panel, x, sums, scratch);
     } else {
-        multiply_fused<E2M3Tile, kTile>(weight, panel, x, factor, tokens, sums, scratch);
+        multiply_fused<E2M3Tile, kTile>(weight, panel, x, sums, scratch);
     }
 }
 
 }  // namespace
 
-constexpr KernelFunctions kGemvF32 = {packed_bytes, pack_tokens<kGemvTile>, gemv_scratch_bytes,
-                                      gemv_multiply, pack_columns<kGemvTile>};
+constexpr KernelFunctions kGemvF32 = {packed_bytes, pack_tokens<Order::kTiles, kGemvTile>,
+                                      gemv_scratch_bytes, gemv_multiply,
+                                      pack_columns<Order::kTiles, kGemvTile>};
 template <int kTile>
-constexpr KernelFunctions kFused = {packed_bytes, pack_tokens<kTile>, fused_scratch_bytes,
-                                    fused_multiply<kTile>, pack_columns<kTile>};
+constexpr KernelFunctions kFused = {packed_bytes, pack_tokens<Order::kTiles, kTile>,
+                                    fused_scratch_bytes, fused_multiply<kTile>,
+                                    pack_columns<Order::kTiles, kTile>};
 constexpr KernelFunctions kFusedF32 = kFused<kFusedTile>, kFused5F32 = kFused<kFusedTile5>;
 
 }  // namespace fp6llm::avx2

@@ -309,14 +309,15 @@ void multiply_tokens(const Block& block, float unit, const uint32_t* packed, int
     }
 }
 
-/// sums [tokens][16] of a panel, but for the factors that come last.
+/// sums [x.count][16] of a panel, but for the factors that come last.
 template <class Ops, class Tile, Scales kScales>
-void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* packed,
-                    int64_t tokens, float* sums, Block* block) {
+void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
+                    Block* block) {
     constexpr int kRange = Ops::template kRange<Tile>;
     constexpr float kUnit = 1.0f / (1 << kRange);
-    const int64_t padded = weight.k_tiles * kTileCols, words = PackedTile<Ops>(padded).words();
-    for (int64_t t = 0; t < tokens; ++t)
+    const int64_t padded = weight.k_tiles * kTileCols;
+    const PackedTile<Ops> layout(padded);
+    for (int64_t t = 0; t < x.count; ++t)
         store_values(sums + t * 16, zero_floats());
     const uint8_t* tile = weight.tiles + panel * weight.k_tiles * kTileBytes;
     for (int64_t k = 0; k < padded; k = block->end) {
@@ -328,9 +329,9 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const uint32_t* 
             cut_groups<Ops::kBlockColumns>(weight, panel, block);
         }
         tile = Ops::template decode<Tile, kScales == Scales::kMx>(tile, block);
-        for (int64_t t = 0; t < tokens; t += kIntegerTile) {
-            const int64_t count = tokens - t < kIntegerTile ? tokens - t : kIntegerTile;
-            multiply_tokens<Ops, kScales>(*block, kUnit, packed + t * words, padded, count,
+        for (int64_t t = 0; t < x.count; t += kIntegerTile) {
+            const int64_t count = x.count - t < kIntegerTile ? x.count - t : kIntegerTile;
+            multiply_tokens<Ops, kScales>(*block, kUnit, layout.at(x, t), padded, count,
                                           sums + t * 16);
         }
     }
@@ -347,33 +348,32 @@ size_t scratch_bytes(int64_t, int64_t) {
 }
 
 template <class Ops, class Tile>
-void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-              const float* factor, int64_t tokens, float* sums, void* scratch) {
+void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x, float* sums,
+              void* scratch) {
     constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
-    const auto* x = static_cast<const uint32_t*>(packed);
     auto* block = static_cast<Block*>(scratch);
     double factors[16];
     row_factors(weight, panel, kUnit, factors);
     prefetch_next_scales(weight, panel);
     switch (weight.scale_mode) {
         case ScaleMode::kRow:
-            multiply_panel<Ops, Tile, Scales::kRow>(weight, panel, x, tokens, sums, block);
+            multiply_panel<Ops, Tile, Scales::kRow>(weight, panel, x, sums, block);
             break;
         case ScaleMode::kGroup:
-            multiply_panel<Ops, Tile, Scales::kGroup>(weight, panel, x, tokens, sums, block);
+            multiply_panel<Ops, Tile, Scales::kGroup>(weight, panel, x, sums, block);
             break;
         case ScaleMode::kMx:
-            multiply_panel<Ops, Tile, Scales::kMx>(weight, panel, x, tokens, sums, block);
+            multiply_panel<Ops, Tile, Scales::kMx>(weight, panel, x, sums, block);
             break;
     }
-    finish_sums(factors, factor, tokens, sums);
+    finish_sums(factors, x.factors + x.first, x.count, sums);
 }
 
-void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                  const float* factor, int64_t tokens, float* sums, void* scratch) {
+void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                  float* sums, void* scratch) {
     const auto run = weight.family == TileFamily::kE3M2 ? &multiply<I16Ops, E3M2Tile>
                                                         : &multiply<I16Ops, E2M3Tile>;
-    run(weight, panel, panels, packed, factor, tokens, sums, scratch);
+    run(weight, panel, panels, x, sums, scratch);
 }
 
 }  // namespace

@@ -58,6 +58,10 @@ struct PackedTile {
           blocks((padded + Steps::kBlockColumns - 1) / Steps::kBlockColumns) {}
 
     FP6LLM_AVX2_MEMBER int64_t words() const { return steps + blocks; }
+    /// The tile that starts at token x.first + t.
+    FP6LLM_AVX2_MEMBER uint32_t* at(const PackedTokens& x, int64_t t) const {
+        return static_cast<uint32_t*>(x.data) + (x.first + t) * words();
+    }
     FP6LLM_AVX2_MEMBER const float* scales(const uint32_t* tile, int64_t tokens) const {
         return reinterpret_cast<const float*>(tile + steps * tokens);
     }
@@ -126,15 +130,13 @@ static void pack_integer_token(const TokenSource& x, int64_t token, int64_t t, i
 }
 
 template <class Steps, int kMaxTile>
-static void pack_integer_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                                float* factor) {
-    const int64_t words = PackedTile<Steps>(padded_columns(x.k)).words();
-    uint32_t* out = static_cast<uint32_t*>(packed);
-    for (int64_t t = 0; t < count; t += kMaxTile) {
-        const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
-        for (int64_t i = 0; i < tile; ++i) {
-            pack_integer_token<Steps>(x, first + t + i, i, tile, out + t * words);
-            factor[t + i] = 1.0f;
+static void pack_integer_tokens(const TokenSource& x, int64_t token, const PackedTokens& out) {
+    const PackedTile<Steps> layout(padded_columns(x.k));
+    for (int64_t t = 0; t < out.count; t += kMaxTile) {
+        const int64_t count = out.count - t < kMaxTile ? out.count - t : kMaxTile;
+        for (int64_t i = 0; i < count; ++i) {
+            pack_integer_token<Steps>(x, token + t + i, i, count, layout.at(out, t));
+            out.factors[out.first + t + i] = 1.0f;
         }
     }
 }

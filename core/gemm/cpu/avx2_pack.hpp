@@ -1,5 +1,10 @@
-// Packing of activations: fp32 tiles of at most `max_tile` tokens, each [k padded to 16][tokens],
-// zeros beyond k. A token is multiplied by the power of two that brings its largest element into
+// Packing of activations: fp32 tiles of at most kMaxTile tokens, [k padded to 16][tokens], zeros beyond
+// k, in chunks of kPackColumns columns that lie in the order that a kernel reads them in:
+//
+//   kTiles    all chunks of the first tile, all of the second, ...
+//   kChunks   the first chunks of all tiles, the second ones, ...
+//
+// One run through memory that the processor sees coming. A token is multiplied by the power of two that brings its largest element into
 // [2^90, 2^91), so that no product with a placed weight (about 2^-124) underflows for elements down
 // to 2^-85 of the largest; its factor is the largest element's power of two.
 #pragma once
@@ -21,6 +26,19 @@ FP6LLM_AVX2_INLINE float exp2_float(int exponent) {
 }
 
 constexpr int64_t kPackColumns = kPackStep;
+
+enum class Order : uint8_t { kTiles, kChunks };
+
+/// Columns [k, k + columns), a chunk or what is left of a token's `padded`, of the tile of `count` tokens
+/// that starts at token x.first + t.
+template <Order kOrder>
+FP6LLM_AVX2_INLINE float* packed_chunk(const PackedTokens& x, int64_t padded, int64_t t,
+                                       int64_t count, int64_t k, int64_t columns) {
+    const int64_t first = x.first + t;
+    return static_cast<float*>(x.data) + (kOrder == Order::kTiles
+                                              ? first * padded + k * count
+                                              : k * x.block_tokens + first * columns);
+}
 
 /// Bits of the largest magnitude of `lanes`.
 FP6LLM_AVX2_INLINE int largest_lane(__m256i lanes) {
@@ -92,41 +110,42 @@ FP6LLM_AVX2_INLINE void interleave(const float (&values)[kMaxTile][kPackColumns]
         _mm256_storeu_ps(out + i * tokens, m[i]);
 }
 
-/// Packs columns [k0, k1) of tokens [first, first + count), count <= kMaxTile. Each part looks
-/// for the tokens' largest elements by itself, which is a fraction of the work.
-template <int kMaxTile>
-static inline void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
-                             int64_t k1, float* out, float* factor) {
+/// Packs columns [k0, k1) of the tile of `count` tokens, at most kMaxTile, that starts at token
+/// out.first + t: those of `x` from `token` + t on. Each part looks for the tokens' largest elements by
+/// itself, which is a fraction of the work.
+template <Order kOrder, int kMaxTile>
+static inline void pack_tile(const TokenSource& x, int64_t token, int64_t t, int64_t count,
+                             int64_t k0, int64_t k1, const PackedTokens& out) {
     // 2^(90 - exponent), in two steps where it is too large.
     float up[kMaxTile] = {}, more[kMaxTile] = {};
-    for (int64_t t = 0; t < count; ++t) {
-        const int exponent = token_exponent(token_magnitude(x, first + t));
-        if (k0 == 0) factor[t] = exp2_float(exponent);
-        up[t] = exp2_float(exponent > 0 ? kActivationExponent - exponent : -exponent);
-        more[t] = exp2_float(exponent > 0 ? 0 : kActivationExponent);
+    for (int64_t i = 0; i < count; ++i) {
+        const int exponent = token_exponent(token_magnitude(x, token + t + i));
+        if (k0 == 0) out.factors[out.first + t + i] = exp2_float(exponent);
+        up[i] = exp2_float(exponent > 0 ? kActivationExponent - exponent : -exponent);
+        more[i] = exp2_float(exponent > 0 ? 0 : kActivationExponent);
     }
-    const int64_t padded = padded_columns(k1);
+    const int64_t padded = padded_columns(x.k), end = padded_columns(k1);
     alignas(32) float values[kMaxTile][kPackColumns];
     alignas(32) float last[8 * 8];
-    for (int64_t k = k0; k < padded; k += kPackColumns) {
-        const int64_t columns = padded - k < kPackColumns ? padded - k : kPackColumns;
+    for (int64_t k = k0; k < end; k += kPackColumns) {
+        const int64_t columns = end - k < kPackColumns ? end - k : kPackColumns;
         const int64_t present = x.k - k < columns ? x.k - k : columns;
-        for (int64_t t = 0; t < count; ++t) {
-            float* row = values[t];
-            load_token(x, first + t, k, present, row);
-            for (int64_t i = 0; i < present; ++i)
-                row[i] = row[i] * up[t] * more[t];
-            for (int64_t i = present; i < columns; ++i)
-                row[i] = 0.0f;
+        for (int64_t i = 0; i < count; ++i) {
+            float* row = values[i];
+            load_token(x, token + t + i, k, present, row);
+            for (int64_t c = 0; c < present; ++c)
+                row[c] = row[c] * up[i] * more[i];
+            for (int64_t c = present; c < columns; ++c)
+                row[c] = 0.0f;
         }
-        float* to = out + k * count;
+        float* to = packed_chunk<kOrder>(out, padded, t, count, k, columns);
         if (count == 1) {
             std::memcpy(to, values[0], static_cast<size_t>(columns) * sizeof(float));
             continue;
         }
         // Each store overwrites what the one before wrote too much, but for the last.
-        for (int64_t i = 0; i + 8 < columns; i += 8)
-            interleave<kMaxTile>(values, i, count, to + i * count);
+        for (int64_t c = 0; c + 8 < columns; c += 8)
+            interleave<kMaxTile>(values, c, count, to + c * count);
         interleave<kMaxTile>(values, columns - 8, count, last);
         std::memcpy(to + (columns - 8) * count, last,
                     static_cast<size_t>(8 * count) * sizeof(float));
@@ -137,20 +156,17 @@ static inline size_t packed_bytes(int64_t k, int64_t tokens) {
     return static_cast<size_t>(padded_columns(k) * tokens) * sizeof(float);
 }
 
-template <int kMaxTile>
-static void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                         void* packed, float* factor) {
-    pack_tile<kMaxTile>(x, first, count, k0, k1, static_cast<float*>(packed), factor);
+template <Order kOrder, int kMaxTile>
+static void pack_columns(const TokenSource& x, int64_t token, int64_t k0, int64_t k1,
+                         const PackedTokens& out) {
+    pack_tile<kOrder, kMaxTile>(x, token, 0, out.count, k0, k1, out);
 }
 
-template <int kMaxTile>
-static void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                        float* factor) {
-    float* out = static_cast<float*>(packed);
-    const int64_t padded = padded_columns(x.k);
-    for (int64_t t = 0; t < count; t += kMaxTile) {
-        const int64_t tile = count - t < kMaxTile ? count - t : kMaxTile;
-        pack_tile<kMaxTile>(x, first + t, tile, 0, x.k, out + t * padded, factor + t);
+template <Order kOrder, int kMaxTile>
+static void pack_tokens(const TokenSource& x, int64_t token, const PackedTokens& out) {
+    for (int64_t t = 0; t < out.count; t += kMaxTile) {
+        const int64_t count = out.count - t < kMaxTile ? out.count - t : kMaxTile;
+        pack_tile<kOrder, kMaxTile>(x, token, t, count, 0, x.k, out);
     }
 }
 

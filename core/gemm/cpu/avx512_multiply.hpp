@@ -158,25 +158,24 @@ FP6LLM_AVX512_INLINE void dispatch_direct(std::integer_sequence<int, kIndex...>,
 }
 
 template <class Ops>
-void multiply_gemv(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                   const float*, int64_t tokens, float* sums, void*) {
+void multiply_gemv(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                   float* sums, void*) {
     const std::make_integer_sequence<int, kGemvTokens> counts;
     if (panels == 2) {
-        dispatch_direct<Ops, 2>(counts, weight, panel, packed, tokens, sums);
+        dispatch_direct<Ops, 2>(counts, weight, panel, x.data, x.count, sums);
     } else {
-        dispatch_direct<Ops, 1>(counts, weight, panel, packed, tokens, sums);
+        dispatch_direct<Ops, 1>(counts, weight, panel, x.data, x.count, sums);
     }
 }
 
 template <class Ops>
-void multiply_fused(const CpuWeightView& weight, int64_t panel, int, const void* packed,
-                    const float*, int64_t tokens, float* sums, void*) {
+void multiply_fused(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x,
+                    float* sums, void*) {
     const std::make_integer_sequence<int, kFusedTokens> counts;
-    const int64_t steps = Ops::packed_steps(weight.k_tiles * kTileCols);
-    for (int64_t t = 0; t < tokens; t += kFusedTokens) {
-        const int64_t size = tokens - t < kFusedTokens ? tokens - t : kFusedTokens;
-        dispatch_direct<Ops, 1>(counts, weight, panel,
-                                static_cast<const typename Ops::Step*>(packed) + t * steps, size,
+    const int64_t k = weight.k_tiles * kTileCols;
+    for (int64_t t = 0; t < x.count; t += kFusedTokens) {
+        const int64_t size = x.count - t < kFusedTokens ? x.count - t : kFusedTokens;
+        dispatch_direct<Ops, 1>(counts, weight, panel, packed_tile<Ops>(x, k, t), size,
                                 sums + t * kLanes);
     }
 }
@@ -270,12 +269,11 @@ using ScratchFunction = void (*)(const ScratchBlock&, const void*, float*);
 
 template <class Ops, int kPanels, int... kIndex>
 void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView& weight,
-                     int64_t panel, const void* packed, int64_t tokens, float* sums,
-                     void* scratch) {
+                     int64_t panel, const PackedTokens& x, float* sums, void* scratch) {
     static constexpr ScratchFunction kFunctions[] = {
         Ops::template multiply_scratch<kPanels, kIndex + 1>...};
     constexpr int64_t kBlockTiles = Ops::kScratchColumns / kTileCols;
-    const int64_t steps = Ops::packed_steps(weight.k_tiles * kTileCols);
+    const int64_t k = weight.k_tiles * kTileCols, tokens = x.count;
     const bool folded = can_fold_scales<Ops>(weight, panel, kPanels);
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
@@ -294,22 +292,22 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
             block.ask_from = token_bytes * t;
             block.ask_per_column = (token_bytes * size << 16) / block.columns;
-            const auto* x = static_cast<const typename Ops::Step*>(packed) + t * steps +
-                            Ops::packed_steps(first * kTileCols) * size;
-            kFunctions[size - 1](block, x, sums + t * kPanels * kLanes);
+            const auto* steps =
+                packed_tile<Ops>(x, k, t) + Ops::packed_steps(first * kTileCols) * size;
+            kFunctions[size - 1](block, steps, sums + t * kPanels * kLanes);
         }
     }
     Ops::template finish<kPanels>(weight, panel, tokens, sums);
 }
 
 template <class Ops>
-void multiply_gemm(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                   const float*, int64_t tokens, float* sums, void* scratch) {
+void multiply_gemm(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                   float* sums, void* scratch) {
     const std::make_integer_sequence<int, kGemmTokens> counts;
     if (panels == 2) {
-        multiply_blocks<Ops, 2>(counts, weight, panel, packed, tokens, sums, scratch);
+        multiply_blocks<Ops, 2>(counts, weight, panel, x, sums, scratch);
     } else {
-        multiply_blocks<Ops, 1>(counts, weight, panel, packed, tokens, sums, scratch);
+        multiply_blocks<Ops, 1>(counts, weight, panel, x, sums, scratch);
     }
 }
 

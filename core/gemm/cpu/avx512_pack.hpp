@@ -113,26 +113,36 @@ size_t packed_bytes(int64_t k, int64_t tokens) {
            sizeof(typename Ops::Step);
 }
 
+/// The tile that starts at token x.first + t of a block with `k` columns.
+template <class Ops>
+typename Ops::Step* packed_tile(const PackedTokens& x, int64_t k, int64_t t) {
+    return static_cast<typename Ops::Step*>(x.data) +
+           (x.first + t) * Ops::packed_steps(padded_columns(k));
+}
+
+/// Packs columns [k0, k1) of the tile that starts at token out.first + t.
+template <class Ops>
+void pack_columns_of_tile(const TokenSource& x, int64_t token, int64_t t, int64_t count, int64_t k0,
+                          int64_t k1, const PackedTokens& out) {
+    Ops::pack_tile(x, token + t, count, k0, k1, packed_tile<Ops>(out, x.k, t));
+    for (int64_t i = t; k0 == 0 && i < t + count; ++i)
+        out.factors[out.first + i] = 1.0f;
+}
+
 template <class Ops, int kTile>
-void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed, float* factor) {
-    const int64_t steps = Ops::packed_steps(padded_columns(x.k));
-    for (int64_t t = 0; t < count; t += kTile) {
-        const int64_t size = count - t < kTile ? count - t : kTile;
-        Ops::pack_tile(x, first + t, size, 0, x.k,
-                       static_cast<typename Ops::Step*>(packed) + t * steps);
+void pack_tokens(const TokenSource& x, int64_t token, const PackedTokens& out) {
+    for (int64_t t = 0; t < out.count; t += kTile) {
+        const int64_t count = out.count - t < kTile ? out.count - t : kTile;
+        pack_columns_of_tile<Ops>(x, token, t, count, 0, x.k, out);
     }
-    for (int64_t t = 0; t < count; ++t)
-        factor[t] = 1.0f;
 }
 
 /// KernelFunctions::pack_columns(): no step depends on columns of another chunk.
 template <class Ops>
-void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                  void* packed, float* factor) {
+void pack_columns(const TokenSource& x, int64_t token, int64_t k0, int64_t k1,
+                  const PackedTokens& out) {
     static_assert(kPackStep % kChunkColumns == 0);
-    Ops::pack_tile(x, first, count, k0, k1, static_cast<typename Ops::Step*>(packed));
-    for (int64_t t = 0; k0 == 0 && t < count; ++t)
-        factor[t] = 1.0f;
+    pack_columns_of_tile<Ops>(x, token, 0, out.count, k0, k1, out);
 }
 
 }  // namespace

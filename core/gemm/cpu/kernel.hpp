@@ -65,23 +65,30 @@ constexpr int64_t kI8Span = 128;
 
 constexpr int64_t kPackStep = 256;  ///< columns; see KernelFunctions::pack_columns
 
-/// What a kernel does, for a token block of `tokens`.
+/// Some tokens of a packed block: [first, first + count), whole tiles of it (CpuGemmKernel::token_tile).
+struct PackedTokens {
+    void* data;      ///< of the block, packed_bytes(k, block_tokens); layout: the kernel's own
+    float* factors;  ///< [block_tokens]
+    int64_t block_tokens;  ///< all tokens of the block
+    int64_t first, count;
+};
+
+/// What a kernel does.
 struct KernelFunctions {
-    /// Bytes of packed activations.
+    /// Bytes of a packed block.
     size_t (*packed_bytes)(int64_t k, int64_t tokens);
-    /// Packs tokens [first, first + count) of `x`; `factor` receives [count].
-    void (*pack_tokens)(const TokenSource& x, int64_t first, int64_t count, void* packed,
-                        float* factor);
-    /// Bytes of scratch that one thread needs; 64-byte aligned.
+    /// Packs tokens [token, token + out.count) of `x` and writes their factors.
+    void (*pack_tokens)(const TokenSource& x, int64_t token, const PackedTokens& out);
+    /// Bytes of scratch, 64-byte aligned, that one thread needs to multiply so many tokens.
     size_t (*scratch_bytes)(int64_t k, int64_t tokens);
-    /// Writes sums [tokens][16 * panels], panels <= panels_per_call.
-    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const void* packed,
-                     const float* factor, int64_t tokens, float* sums, void* scratch);
+    /// Writes sums [x.count][16 * panels], panels <= panels_per_call.
+    void (*multiply)(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                     float* sums, void* scratch);
     /// Not null: does a part of what pack_tokens does for the tokens of one tile (of one block where
     /// token_tile is 0), columns [k0, k1), k0 a multiple of kPackStep, k1 as well or x.k. Threads pack
     /// different parts at once; that of k0 = 0 writes the factors.
-    void (*pack_columns)(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                         void* packed, float* factor) = nullptr;
+    void (*pack_columns)(const TokenSource& x, int64_t token, int64_t k0, int64_t k1,
+                         const PackedTokens& out) = nullptr;
 };
 
 /// A row of the registry.
@@ -96,10 +103,10 @@ struct CpuGemmKernel : KernelFunctions {
     int panels_per_call;  ///< 1 or 2; the last call of a range may get fewer
     int64_t max_tokens;   ///< largest useful token block; the plan cuts calls into blocks
     int group_multiple;   ///< group_size must be a multiple: 8 (any weight's), 16 or 32
-    /// Non-zero: packed blocks are made of packed tiles of so many tokens, the one that starts at
-    /// token t (a multiple of it) lying at packed_bytes(k, t), and a token's sums depend on nothing
-    /// outside its tile. Then the plan cuts blocks at its multiples, and parts of a block are packed
-    /// and multiplied in parallel, each of at most max_tokens. 0: no such structure.
+    /// Non-zero: packed blocks are made of tiles of so many tokens, the last of what is left, and a
+    /// token's sums depend on nothing outside its tile. Then the plan cuts blocks at its multiples, and
+    /// parts of a block are packed and multiplied in parallel, each of at most max_tokens. 0: no such
+    /// structure; PackedTokens are whole blocks.
     int token_tile = 0;
     /// Fewest tokens from which it wins over more exact kernels of its set.
     int64_t min_tokens = 1;

@@ -85,35 +85,36 @@ size_t packed_bytes(int64_t k, int64_t tokens) {
     return static_cast<size_t>(tokens * round_up(k, kTileCols)) * sizeof(float);
 }
 
-void pack_columns(const TokenSource& x, int64_t first, int64_t count, int64_t k0, int64_t k1,
-                  void* packed, float* factor) {
+void pack_columns(const TokenSource& x, int64_t token, int64_t k0, int64_t k1,
+                  const PackedTokens& out) {
     const int64_t ldx = round_up(x.k, kTileCols);
-    float* out = static_cast<float*>(packed);
+    float* rows = static_cast<float*>(out.data) + out.first * ldx;
     for (int64_t k = k0; k < k1; k += kBlockCols) {
         const int64_t cols = k1 - k < kBlockCols ? k1 - k : kBlockCols;
-        for (int64_t t = 0; t < count; ++t)
-            load_token(x, first + t, k, cols, out + t * ldx + k);
+        for (int64_t t = 0; t < out.count; ++t)
+            load_token(x, token + t, k, cols, rows + t * ldx + k);
     }
-    for (int64_t t = 0; t < count; ++t) {
+    for (int64_t t = 0; t < out.count; ++t) {
         for (int64_t k = x.k; k1 == x.k && k < ldx; ++k)
-            out[t * ldx + k] = 0.0f;
-        if (k0 == 0) factor[t] = 1.0f;
+            rows[t * ldx + k] = 0.0f;
+        if (k0 == 0) out.factors[out.first + t] = 1.0f;
     }
 }
 
-void pack_tokens(const TokenSource& x, int64_t first, int64_t count, void* packed, float* factor) {
-    pack_columns(x, first, count, 0, x.k, packed, factor);
+void pack_tokens(const TokenSource& x, int64_t token, const PackedTokens& out) {
+    pack_columns(x, token, 0, x.k, out);
 }
 
 size_t scratch_bytes(int64_t, int64_t) {
     return sizeof(Scratch);
 }
 
-void multiply(const CpuWeightView& weight, int64_t panel, int, const void* packed, const float*,
-              int64_t tokens, float* sums, void* scratch_memory) {
+void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& packed,
+              float* sums, void* scratch_memory) {
     Scratch& scratch = *static_cast<Scratch*>(scratch_memory);
-    const float* x = static_cast<const float*>(packed);
     const int64_t k_padded = weight.k_tiles * kTileCols, group = scale_group(weight);
+    const int64_t tokens = packed.count;
+    const float* x = static_cast<const float*>(packed.data) + packed.first * k_padded;
     std::memset(sums, 0, static_cast<size_t>(tokens) * kTileRows * sizeof(float));
     for (int64_t k0 = 0; k0 < k_padded; k0 += kBlockCols) {
         const int64_t end = k0 + kBlockCols < k_padded ? k0 + kBlockCols : k_padded;

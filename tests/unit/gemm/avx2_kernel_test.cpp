@@ -137,11 +137,12 @@ std::vector<float> run(const CpuGemmKernel& kernel, const CpuWeightView& weight,
     std::memset(scratch.data(), 0xFF, scratch.size());
     for (int64_t first = 0; first < tokens; first += most) {
         const int64_t count = std::min(most, tokens - first);
-        kernel.pack_tokens(x, first, count, packed.data(), factor.data());
+        const PackedTokens block = {packed.data(), factor.data(), count, 0, count};
+        kernel.pack_tokens(x, first, block);
         for (int64_t p = 0; p < weight.panels; p += kernel.panels_per_call) {
             const int64_t panels = std::min<int64_t>(kernel.panels_per_call, weight.panels - p);
-            kernel.multiply(weight, p, static_cast<int>(panels), packed.data(), factor.data(),
-                            count, sums.data(), scratch.data());
+            kernel.multiply(weight, p, static_cast<int>(panels), block, sums.data(),
+                            scratch.data());
             for (int64_t t = 0; t < count; ++t) {
                 for (int64_t r = 0; r < 16 * panels; ++r) {
                     y[static_cast<size_t>((first + t) * weight.rows + p * 16 + r)] =
@@ -413,11 +414,11 @@ TEST_F(Avx2Kernel, PacksTilesIndependently) {
         const size_t bytes = kernel.packed_bytes(k, tokens);
         std::vector<uint8_t> whole(bytes), parts(bytes);
         std::vector<float> whole_factor(static_cast<size_t>(tokens)), parts_factor(whole_factor);
-        kernel.pack_tokens(x.source(), 0, tokens, whole.data(), whole_factor.data());
-        kernel.pack_tokens(x.source(), split, tokens - split,
-                           parts.data() + kernel.packed_bytes(k, split),
-                           parts_factor.data() + split);
-        kernel.pack_tokens(x.source(), 0, split, parts.data(), parts_factor.data());
+        PackedTokens part = {parts.data(), parts_factor.data(), tokens, split, tokens - split};
+        kernel.pack_tokens(x.source(), 0, {whole.data(), whole_factor.data(), tokens, 0, tokens});
+        kernel.pack_tokens(x.source(), split, part);
+        part.first = 0, part.count = split;
+        kernel.pack_tokens(x.source(), 0, part);
         EXPECT_EQ(whole, parts);
         EXPECT_EQ(whole_factor, parts_factor);
     });

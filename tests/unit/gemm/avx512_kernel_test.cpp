@@ -119,15 +119,16 @@ std::vector<float> run_kernel(const CpuGemmKernel& kernel, const PanelWeight& we
     GuardedBuffer scratch(kernel.scratch_bytes(w.cols, block));
     for (int64_t first = 0; first < x.tokens(); first += block) {
         const int64_t count = std::min(block, x.tokens() - first);
-        auto* factor = reinterpret_cast<float*>(factors.data());
-        kernel.pack_tokens(x.source(), first, count, packed.data(), factor);
+        const PackedTokens tokens = {packed.data(), reinterpret_cast<float*>(factors.data()), count,
+                                     0, count};
+        kernel.pack_tokens(x.source(), first, tokens);
         for (int64_t panel = 0; panel < w.panels; panel += kernel.panels_per_call) {
             const int panels =
                 static_cast<int>(std::min<int64_t>(kernel.panels_per_call, w.panels - panel));
             const int64_t ld = panels * kTileRows;
             GuardedBuffer sums(static_cast<size_t>(count * ld) * sizeof(float));
-            kernel.multiply(w, panel, panels, packed.data(), factor, count,
-                            reinterpret_cast<float*>(sums.data()), scratch.data());
+            kernel.multiply(w, panel, panels, tokens, reinterpret_cast<float*>(sums.data()),
+                            scratch.data());
             EXPECT_TRUE(sums.edges_intact());
             for (int64_t t = 0; t < count; ++t) {
                 std::memcpy(&result[static_cast<size_t>((first + t) * rows + panel * kTileRows)],
@@ -422,10 +423,10 @@ TEST_P(Avx512Kernel, PacksTilesApart) {
         const size_t bytes = kernel.packed_bytes(70, 40);
         std::vector<uint8_t> whole(bytes), parts(bytes);
         std::vector<float> factor(40);
-        kernel.pack_tokens(x.source(), 0, 40, whole.data(), factor.data());
+        kernel.pack_tokens(x.source(), 0, {whole.data(), factor.data(), 40, 0, 40});
         for (int64_t t = 0; t < 40; t += kernel.token_tile) {
-            kernel.pack_tokens(x.source(), t, std::min<int64_t>(kernel.token_tile, 40 - t),
-                               parts.data() + kernel.packed_bytes(70, t), factor.data() + t);
+            const int64_t count = std::min<int64_t>(kernel.token_tile, 40 - t);
+            kernel.pack_tokens(x.source(), t, {parts.data(), factor.data(), 40, t, count});
         }
         EXPECT_EQ(whole, parts);
     });

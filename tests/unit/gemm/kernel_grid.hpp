@@ -328,7 +328,7 @@ class KernelGrid {
         });
     }
 
-    /// A tile packed in parts, in any order, is the tile packed at once.
+    /// A tile packed in parts, in any order, is the tile packed at once, alone or in a block of three.
     void packed_by_columns() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             const CpuGemmKernel* kernel = under_test.kernel;
@@ -341,17 +341,20 @@ class KernelGrid {
                                  std::to_string(tokens));
                     TestTokens x(source.type, tokens + 2, k, source.transposed, 3);
                     x.fill(random_);
-                    const size_t bytes = kernel->packed_bytes(k, tokens);
+                    const int64_t before = kernel->token_tile > 0 ? random_.below(2) * 2 * tile : 0;
+                    const int64_t block = before + tokens;
+                    const size_t bytes = kernel->packed_bytes(k, block);
                     GuardedBuffer once(bytes), parts(bytes);
-                    std::vector<float> factor(static_cast<size_t>(tokens)), factors = factor;
-                    kernel->pack_tokens(x.source(), 2, tokens, once.data(), factor.data());
+                    std::vector<float> factor(static_cast<size_t>(block)), factors = factor;
+                    kernel->pack_tokens(x.source(), 2,
+                                        {once.data(), factor.data(), block, before, tokens});
                     const int64_t steps = (k + kPackStep - 1) / kPackStep;
                     const int64_t count = 1 + random_.below(steps);
                     for (int64_t part = count - 1; part >= 0; --part) {
                         const IndexRange range = split_range(steps, part, count);
-                        kernel->pack_columns(x.source(), 2, tokens, range.begin * kPackStep,
-                                             std::min(k, range.end * kPackStep), parts.data(),
-                                             factors.data());
+                        kernel->pack_columns(x.source(), 2, range.begin * kPackStep,
+                                             std::min(k, range.end * kPackStep),
+                                             {parts.data(), factors.data(), block, before, tokens});
                     }
                     ASSERT_EQ(parts.copy(), once.copy());
                     ASSERT_EQ(factors, factor);
