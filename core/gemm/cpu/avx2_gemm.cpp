@@ -1,6 +1,7 @@
 // AVX2 kernel for many tokens: decodes 256 columns of a panel into an fp32 block in the L1 cache
 // and multiplies it with all tokens, six at a time, each product tile 6 x 16 in registers. Scales
-// per group are folded into the block, scales per row wait for the end.
+// per group are folded into the block, scales per row wait for the end. A last tile of few tokens is
+// multiplied while the block is being decoded, where scales are per row.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"
 #include "core/gemm/cpu/avx2_pack.hpp"
@@ -28,19 +29,28 @@ struct GroupCursor {
     }
 };
 
+FP6LLM_AVX2_INLINE void prefetch_from(const uint8_t* tile) {
+    FP6LLM_AVX2_UNROLL
+    for (int line = 0; line < kTileBytes; line += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
+}
+
+FP6LLM_AVX2_INLINE const uint8_t* tile_at(const CpuWeightView& weight, int64_t panel, int64_t k) {
+    return weight.tiles + (panel * weight.k_tiles + k / kTileCols) * kTileBytes;
+}
+
 /// out[k][16] = apply(placed weights, what load_scale(group, to) stored) of columns [k0, k0 +
 /// count).
 template <class Tile, class LoadScale, class Apply>
 FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t panel, int64_t k0,
                                        int64_t count, float* out, LoadScale load_scale,
                                        Apply apply) {
-    const uint8_t* tile = weight.tiles + (panel * weight.k_tiles + k0 / kTileCols) * kTileBytes;
+    const uint8_t* tile = tile_at(weight, panel, k0);
     GroupCursor cursor(weight, k0);
     alignas(32) float scales[2][16];  // not in registers: decoding needs those
     for (int64_t k = k0; k < k0 + count;
          k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
-        for (int line = 0; line < kTileBytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
+        prefetch_from(tile);
         const int64_t group = cursor.at(k), next = cursor.at(k + 8);
         const bool two = next != group;
         load_scale(group, scales[0]);
@@ -73,32 +83,48 @@ void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_
     }
 }
 
-/// sums[t][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16. A block has
-/// sums of its own: one chain over all of k would lose 2 bits more at k = 4096.
-template <int kTokens>
-void multiply_tile(const float* block, int64_t columns, const float* x, float* sums) {
-    // Tiles of few tokens have too few chains to hide the latency of FMA: two sets of them.
-    constexpr int kSets = kTokens <= 3 ? 2 : 1;
-    Floats tile[kTokens][kSets];
-    FP6LLM_AVX2_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-        tile[t][0] = zero_floats();
-        if (kSets == 2) tile[t][kSets - 1] = zero_floats();
-    }
-    for (int64_t k = 0; k < columns; k += 4) {
+/// Sums of the products of a register tile with the columns of one block. Blocks have sums of their own:
+/// one chain over all of k would lose 2 bits more at k = 4096. kSets of them, for columns by turns, hide
+/// the latency of FMA where tokens are too few to do so.
+template <int kTokens, int kSets>
+struct TileSums {
+    Floats values[kTokens][kSets];
+
+    FP6LLM_AVX2_MEMBER TileSums() {
         FP6LLM_AVX2_UNROLL
-        for (int i = 0; i < 4; ++i, block += 16, x += kTokens) {
-            const Floats weights = load_values(block);
-            FP6LLM_AVX2_UNROLL
-            for (int t = 0; t < kTokens; ++t)
-                accumulate_product(tile[t][i % kSets], weights, all_floats(x[t]));
+        for (int t = 0; t < kTokens; ++t) {
+            values[t][0] = zero_floats();
+            if (kSets == 2) values[t][kSets - 1] = zero_floats();
         }
     }
-    FP6LLM_AVX2_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-        if (kSets == 2) tile[t][0] = add(tile[t][0], tile[t][kSets - 1]);
-        store_values(sums + t * 16, add(load_values(sums + t * 16), tile[t][0]));
+
+    /// Adds column k of the weights times x [kTokens].
+    FP6LLM_AVX2_MEMBER void add_column(int k, Floats weights, const float* x) {
+        FP6LLM_AVX2_UNROLL
+        for (int t = 0; t < kTokens; ++t)
+            accumulate_product(values[t][k % kSets], weights, all_floats(x[t]));
     }
+
+    /// sums [kTokens][16] += these.
+    FP6LLM_AVX2_MEMBER void add_to(float* sums) {
+        FP6LLM_AVX2_UNROLL
+        for (int t = 0; t < kTokens; ++t) {
+            if (kSets == 2) values[t][0] = add(values[t][0], values[t][kSets - 1]);
+            store_values(sums + t * 16, add(load_values(sums + t * 16), values[t][0]));
+        }
+    }
+};
+
+/// sums [kTokens][16] += block [columns][16] * x [columns][kTokens], columns a multiple of 16.
+template <int kTokens>
+void multiply_tile(const float* block, int64_t columns, const float* x, float* sums) {
+    TileSums<kTokens, kTokens <= 3 ? 2 : 1> tile;
+    for (int64_t k = 0; k < columns; k += 4) {
+        FP6LLM_AVX2_UNROLL
+        for (int i = 0; i < 4; ++i, block += 16, x += kTokens)
+            tile.add_column(i, load_values(block), x);
+    }
+    tile.add_to(sums);
 }
 
 void multiply_tokens(const float* block, int64_t columns, const float* x, int64_t tokens,
@@ -119,21 +145,69 @@ void multiply_tokens(const float* block, int64_t columns, const float* x, int64_
     }
 }
 
+/// Decodes a block whose scales are per row and, on the way, does for a tile of kTokens what multiply_tile
+/// does: stores and latencies bound decoding, which leaves FMA units free. Not inlined: its hot loop
+/// needs all registers.
+template <class Tile, int kTokens>
+__attribute__((noinline)) void decode_and_multiply(const uint8_t* tile, int64_t columns,
+                                                   float* block, const float* x, float* sums) {
+    TileSums<kTokens, kTokens <= 2 ? 2 : 1> products;
+    for (const uint8_t* const end = tile + columns / kTileCols * kTileBytes; tile != end;
+         tile += kTileBytes, block += kTileCols * 16, x += kTileCols * kTokens) {
+        prefetch_from(tile);
+        Tile::decode(tile, [&](int column, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
+            store_values(block + column * 16, placed);
+            products.add_column(column, placed, x + column * kTokens);
+        });
+    }
+    products.add_to(sums);
+}
+
+/// Tokens up to which the sums and what is being decoded have registers enough.
+constexpr int64_t kDecodedWith = 4;
+
+template <class Tile>
+void decode_and_multiply(const uint8_t* tile, int64_t columns, float* block, const float* x,
+                         int64_t tokens, float* sums) {
+    switch (tokens) {
+        case 1:
+            return decode_and_multiply<Tile, 1>(tile, columns, block, x, sums);
+        case 2:
+            return decode_and_multiply<Tile, 2>(tile, columns, block, x, sums);
+        case 3:
+            return decode_and_multiply<Tile, 3>(tile, columns, block, x, sums);
+        default:
+            return decode_and_multiply<Tile, kDecodedWith>(tile, columns, block, x, sums);
+    }
+}
+
 template <class Tile>
 void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
                     float* block, void* scratch) {
     PanelScales scales;
     prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols;
+    // The last tile's tokens, if it is multiplied while blocks are decoded.
+    const int64_t last = x.count % kGemmTile;
+    const bool on_the_way =
+        weight.scale_mode == ScaleMode::kRow && last > 0 && last <= kDecodedWith;
+    const int64_t rest = x.count - (on_the_way ? last : 0);
     for (int64_t t = 0; t < x.count; ++t)
         store_values(sums + t * 16, zero_floats());
     for (int64_t k = 0; k < padded; k += kBlockColumns) {
         const int64_t columns = padded - k < kBlockColumns ? padded - k : kBlockColumns;
-        decode_block<Tile>(weight, scales, panel, k, columns, block);
-        for (int64_t t = 0; t < x.count; t += kGemmTile) {
-            const int64_t count = x.count - t < kGemmTile ? x.count - t : kGemmTile;
-            const float* chunk = packed_chunk<Order::kChunks>(x, padded, t, count, k, columns);
-            multiply_tokens(block, columns, chunk, count, sums + t * 16);
+        const auto chunk = [&](int64_t t, int64_t count) {
+            return packed_chunk<Order::kChunks>(x, padded, t, count, k, columns);
+        };
+        if (on_the_way) {
+            decode_and_multiply<Tile>(tile_at(weight, panel, k), columns, block, chunk(rest, last),
+                                      last, sums + rest * 16);
+        } else {
+            decode_block<Tile>(weight, scales, panel, k, columns, block);
+        }
+        for (int64_t t = 0; t < rest; t += kGemmTile) {
+            const int64_t count = rest - t < kGemmTile ? rest - t : kGemmTile;
+            multiply_tokens(block, columns, chunk(t, count), count, sums + t * 16);
         }
     }
     finish_sums(scales.factor, x.factors + x.first, x.count, sums);
