@@ -195,11 +195,21 @@ struct I8Ops : I8Steps {
     FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x) {
         return _mm256_madd_epi16(_mm256_maddubs_epi16(x, weights), _mm256_set1_epi16(1));
     }
-    /// The same, times what is in memory: there are no registers left for it.
-    FP6LLM_AVX2_INLINE __m256i multiply_lanes(__m256i weights, __m256i x, const __m256i& times) {
-        __m256i sums;
-        asm("vpmaddwd %2, %1, %0" : "=x"(sums) : "x"(_mm256_maddubs_epi16(x, weights)), "m"(times));
-        return sums;
+
+    /// sum += weights * *x, pairs `times` over instead of once. In one piece, so that the registers do
+    /// that five tokens' sums leave.
+    FP6LLM_AVX2_INLINE void accumulate_times(Lanes& sum, Lanes weights, const uint32_t* x,
+                                             Lanes times) {
+        __m256i lo, hi;
+        asm("vpbroadcastd %4, %1\n\t"
+            "vpmaddubsw %5, %1, %0\n\t"
+            "vpmaddubsw %6, %1, %1\n\t"
+            "vpmaddwd %7, %0, %0\n\t"
+            "vpmaddwd %8, %1, %1\n\t"
+            "vpaddd %0, %2, %2\n\t"
+            "vpaddd %1, %3, %3"
+            : "=&x"(lo), "=&x"(hi), "+&x"(sum.lo), "+&x"(sum.hi)
+            : "m"(*x), "x"(weights.lo), "x"(weights.hi), "x"(times.lo), "x"(times.hi));
     }
 };
 
@@ -224,18 +234,17 @@ FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s, f
     }
 }
 
-/// part[t] += a step of weights * x[t], times [2] where kTimes.
+/// part[t] += a step of weights * x[t], `times` over where kTimes.
 template <class Ops, bool kTimes, int kTokens>
-FP6LLM_AVX2_INLINE void multiply_step(const uint8_t* weights, const uint32_t* x,
-                                      const __m256i* times, Lanes (&part)[kTokens]) {
+FP6LLM_AVX2_INLINE void multiply_step(const uint8_t* weights, const uint32_t* x, Lanes times,
+                                      Lanes (&part)[kTokens]) {
     const Lanes w = load_lanes(weights);
     FP6LLM_AVX2_UNROLL
     for (int t = 0; t < kTokens; ++t) {
-        const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
         if constexpr (kTimes) {
-            accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values, times[0]));
-            accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values, times[1]));
+            Ops::accumulate_times(part[t], w, x + t, times);
         } else {
+            const __m256i values = _mm256_set1_epi32(static_cast<int32_t>(x[t]));
             accumulate(part[t].lo, Ops::multiply_lanes(w.lo, values));
             accumulate(part[t].hi, Ops::multiply_lanes(w.hi, values));
         }
@@ -250,7 +259,7 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
     constexpr bool kTimes = Ops::kTimes && kScales == Scales::kMx;
     static_assert(!kTimes || kUnrolledSteps * Ops::kStepColumns == kChunkColumns);
     const uint8_t* weights = block.decoded;
-    const auto* times = reinterpret_cast<const __m256i*>(block.counts);
+    const int32_t(*counts)[16] = block.counts;
     constexpr int kSpanGroups = Ops::kSpanColumns / kChunkColumns;
     [[maybe_unused]] alignas(32) int32_t of_groups[kSpanGroups][kTokens][16];
     for (int64_t i = 0; i < block.part_count; ++i) {
@@ -263,7 +272,9 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
             sum[t] = start;
         const uint8_t* last = weights + part.columns / Ops::kStepColumns * kStepBytes;
         for (; last - weights >= kUnrolledSteps * kStepBytes;
-             times += 2, weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
+             ++counts, weights += kUnrolledSteps * kStepBytes, x += kUnrolledSteps * kTokens) {
+            Lanes times{};
+            if (kTimes) times = load_counts(*counts);
             FP6LLM_AVX2_UNROLL
             for (int step = 0; step < kUnrolledSteps; ++step) {
                 multiply_step<Ops, kTimes>(weights + step * kStepBytes, x + step * kTokens, times,
@@ -271,6 +282,8 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
                 FP6LLM_AVX2_BARRIER();
             }
         }
+        Lanes times{};
+        if (kTimes && weights != last) times = load_counts(*counts);
         for (; weights != last; weights += kStepBytes, x += kTokens)
             multiply_step<Ops, kTimes>(weights, x, times, sum);
         const float* of_block = s + part.block * kTokens;
