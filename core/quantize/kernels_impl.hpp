@@ -9,6 +9,8 @@
 //   bits(q + C) - bits(C) = n          (q + C) - C = the rounded q, exactly
 //   code = n + ((e - e_min) << M)      the leading one of n carries into the exponent field
 //
+// C's own low bits are free, and zero in all but its exponent field: they hold -(e_min << M), an even
+// number of steps, so that the low byte of bits(q + C) + (e << M) is the code.
 // A tie that went down, and only that, has q - rounded = half a step: ties-away adds 1 there.
 #include "core/quantize/kernels.hpp"
 #include "core/quantize/vec.hpp"
@@ -90,14 +92,22 @@ bool all_finite(const void* w, int64_t count) noexcept {
     return result < Element::kRawInf;
 }
 
-template <typename Element>
-void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
+/// Elements of leading groups that are whole blocks of `block`. Loops over those without a thought of
+/// rests are the faster, as gcc keeps constants in registers only where it sees no call of memcpy.
+constexpr int64_t in_whole_blocks(int64_t count, int64_t group, int64_t block) noexcept {
+    return group >= count       ? count % block == 0 ? count : 0
+           : group % block == 0 ? count / group * group
+                                : 0;
+}
+
+template <typename Element, bool kWhole>
+void amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t group,
+                    float* out) noexcept {
     using Raw = typename Element::Raw;
     using Block = RawBlock<Element>;
     using V = typename Block::V;
     constexpr Raw kMask =
         sizeof(Raw) == 2 ? static_cast<Raw>(0x7FFF) : static_cast<Raw>(kMagnitude);
-    const Raw* from = static_cast<const Raw*>(w);
     while (count > 0) {
         const int64_t n = group < count ? group : count;
         V largest{};
@@ -108,7 +118,7 @@ void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
         int64_t i = 0;
         for (; i + Block::kCount <= n; i += Block::kCount)
             take(load<V>(from + i));
-        if (i < n) {
+        if (!kWhole && i < n) {
             V rest{};
             std::memcpy(&rest, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
             take(rest);
@@ -118,51 +128,59 @@ void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
     }
 }
 
+template <typename Element>
+void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
+    const auto* from = static_cast<const typename Element::Raw*>(w);
+    const int64_t whole = in_whole_blocks(count, group, RawBlock<Element>::kCount);
+    amax_of_groups<Element, true>(from, whole, group, out);
+    amax_of_groups<Element, false>(from + whole, count - whole, group, out + whole / group);
+}
+
 /// A format's constants, ready for rounding vectors to its codes.
 struct Grid {
     explicit Grid(const FormatInfo& format) noexcept
-        : min_exponent(bit_cast<int32_t>(format.min_normal)),
-          max(bit_cast<int32_t>(format.max)),
-          mantissa_shift(23 - format.mantissa_bits),
-          adder(mantissa_shift << 23),
-          tie((format.mantissa_bits + 1) << 23),
+        : mantissa_shift(23 - format.mantissa_bits),
           sign_shift(32 - format.bits),
-          saturated(format.max * (1.0f + 0x1p-22f)) {}
+          min_exponent(splat(bit_cast<int32_t>(format.min_normal))),
+          max(splat(bit_cast<int32_t>(format.max))),
+          adder((mantissa_shift << 23) + (-(min_exponent >> mantissa_shift) & 0xFF)),
+          tie(splat((format.mantissa_bits + 1) << 23)),
+          saturated(splat(format.max * (1.0f + 0x1p-22f))) {}
 
-    int32_t min_exponent;    ///< bits of the smallest normal number
-    int32_t max;             ///< bits of the largest number
     int32_t mantissa_shift;  ///< from the fp32 exponent field to the code's
-    int32_t adder;           ///< exponent field: from e to C
-    int32_t tie;             ///< exponent field: from e down to half a step
     int32_t sign_shift;      ///< from the fp32 sign to the code's
-    float saturated;         ///< above this a value counts as saturated
+    I32 min_exponent;        ///< bits of the smallest normal number
+    I32 max;                 ///< bits of the largest number
+    I32 adder;      ///< exponent field: from e to C; low byte: what the code has too much, less
+    I32 tie;        ///< exponent field: from e down to half a step
+    F32 saturated;  ///< above this a value counts as saturated
 };
+
+FP6LLM_INLINE I32 magnitude_bits(F32 v) noexcept {
+    return bit_cast<I32>(v) & kMagnitude;
+}
 
 struct Rounded {
-    I32 code;       ///< without sign
-    F32 magnitude;  ///< |q|
-    F32 value;      ///< of the code
+    I32 code;   ///< without sign, in the low byte; more above it
+    F32 value;  ///< of the code
 };
 
+/// `magnitude` is |q|: NaN and Inf lie above every number in this order, so they become the largest.
 template <Rounding kRounding>
-FP6LLM_INLINE Rounded round_to_grid(const Grid& grid, F32 q) noexcept {
-    const I32 magnitude = bit_cast<I32>(q) & kMagnitude;
-    // NaN and Inf lie above every number in this order, so they become the largest.
-    const I32 clamped = min_of(magnitude, splat(grid.max));
-    const I32 exponent = max_of(clamped & kInf, splat(grid.min_exponent));
-    const I32 adder_bits = exponent + grid.adder;
-    const F32 adder = bit_cast<F32>(adder_bits);
+FP6LLM_INLINE Rounded round_to_grid(const Grid& grid, I32 magnitude) noexcept {
+    const I32 clamped = min_of(magnitude, grid.max);
+    const I32 exponent = max_of(clamped & kInf, grid.min_exponent);
+    const F32 adder = bit_cast<F32>(exponent + grid.adder);
     const F32 sum = bit_cast<F32>(clamped) + adder;
-    I32 steps = bit_cast<I32>(sum) - adder_bits;
+    I32 code = bit_cast<I32>(sum) + (exponent >> grid.mantissa_shift);
     F32 value = sum - adder;
     if constexpr (kRounding == Rounding::kNearestAway) {
         const F32 tie = bit_cast<F32>(exponent - grid.tie);
         const I32 tied_down = bit_cast<F32>(clamped) - value == tie;
-        steps -= tied_down;
+        code -= tied_down;
         value += bit_cast<F32>(bit_cast<I32>(tie + tie) & tied_down);
     }
-    const I32 code = steps + ((exponent - grid.min_exponent) >> grid.mantissa_shift);
-    return {code, bit_cast<F32>(magnitude), value};
+    return {code, value};
 }
 
 enum class Task { kEncode, kEncodeMeasured, kMeasure };
@@ -226,22 +244,28 @@ FP6LLM_INLINE void process_block(const Grid& grid, const typename Element::Raw* 
     I32 out[kVectors];
     for (int i = 0; i < kVectors; ++i) {
         const F32 x = Element::load_floats(w + i * kLanes);
-        const I32 bits = bit_cast<I32>(x);
-        const Rounded rounded = round_to_grid<kRounding>(grid, divide(x));
-        if constexpr (kTask != Task::kMeasure) {
-            const I32 not_nan = (bits & kMagnitude) <= kInf;
-            const U32 sign = bit_cast<U32>(bits & kSignBit & not_nan);
+        const F32 q = divide(x);
+        Rounded rounded;
+        if constexpr (kTask == Task::kMeasure) {
+            rounded = round_to_grid<kRounding>(grid, magnitude_bits(q));
+        } else {
+            // Comparisons with NaN are false, so that it becomes the largest and has no sign.
+            const F32 largest = bit_cast<F32>(grid.max);
+            const F32 at_most = q < largest ? q : largest;
+            const I32 magnitude = magnitude_bits(at_most);
+            rounded = round_to_grid<kRounding>(grid, magnitude);
+            const U32 sign = bit_cast<U32>(bit_cast<I32>(at_most) ^ magnitude);
             out[i] = rounded.code | bit_cast<I32>(sign >> grid.sign_shift);
         }
         if constexpr (kTask != Task::kEncode) {
-            const I32 finite = (bits & kMagnitude) < kInf;
-            const F32 error = keep(finite, rounded.magnitude - rounded.value);
+            const I32 finite = magnitude_bits(x) < kInf;
+            const F32 magnitude = bit_cast<F32>(magnitude_bits(q));
+            const F32 error = keep(finite, magnitude - rounded.value);
             add_squares(error, sums.error + 2 * i);
             if constexpr (kTask == Task::kEncodeMeasured) {
-                add_squares(keep(finite, rounded.magnitude), sums.signal + 2 * i);
-                sums.max_error[i] =
-                    max_of(sums.max_error[i], bit_cast<F32>(bit_cast<I32>(error) & kMagnitude));
-                counts.saturated += rounded.magnitude > grid.saturated;
+                add_squares(keep(finite, magnitude), sums.signal + 2 * i);
+                sums.max_error[i] = max_of(sums.max_error[i], bit_cast<F32>(magnitude_bits(error)));
+                counts.saturated += magnitude > grid.saturated;
                 counts.non_finite += ~finite;
             }
         }
@@ -263,7 +287,7 @@ FP6LLM_INLINE void prefetch(const void* element) noexcept {
 }
 
 /// A group of `n` elements.
-template <typename Element, Rounding kRounding, Task kTask, typename Divide>
+template <typename Element, Rounding kRounding, Task kTask, bool kWhole, typename Divide>
 FP6LLM_INLINE void process_group(const Grid& grid, const typename Element::Raw* w, int64_t n,
                                  const Divide& divide, uint8_t* codes, Sums& sums,
                                  Counts& counts) noexcept {
@@ -274,7 +298,7 @@ FP6LLM_INLINE void process_group(const Grid& grid, const typename Element::Raw* 
         process_block<Element, kRounding, kTask>(grid, w + i, divide, codes, sums, counts);
         if constexpr (kTask != Task::kMeasure) codes += kBlock;  // else NULL
     }
-    if (i < n) {  // zeros add nothing to any sum
+    if (!kWhole && i < n) {  // zeros add nothing to any sum
         const size_t rest = static_cast<size_t>(n - i);
         Raw padded[kBlock] = {};
         uint8_t padded_codes[kBlock];
@@ -284,23 +308,31 @@ FP6LLM_INLINE void process_group(const Grid& grid, const typename Element::Raw* 
     }
 }
 
-template <typename Element, Rounding kRounding, Task kTask>
-FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t count, int64_t group,
-                           const float* scales, uint8_t* codes, RowStats* stats,
-                           double* errors) noexcept {
-    using Raw = typename Element::Raw;
+/// What a task works on.
+template <typename Element>
+struct Groups {
+    const typename Element::Raw* from;
+    int64_t count, group;
+    const float* scales;
+    uint8_t* codes;   ///< NULL for Task::kMeasure
+    double* errors;   ///< of each group, for Task::kMeasure
+    RowStats* stats;  ///< for Task::kEncodeMeasured
+};
+
+template <typename Element, Rounding kRounding, Task kTask, bool kWhole>
+void process_groups(const FormatInfo& format, Groups<Element> groups) noexcept {
     const Grid grid(format);
-    const Raw* from = static_cast<const Raw*>(w);
+    auto [from, count, group, scales, codes, errors, stats] = groups;
     Counts counts{};
     while (count > 0) {
         const int64_t n = group < count ? group : count;
         Sums sums{};
         if (PowerQuotient::takes(*scales)) {
-            process_group<Element, kRounding, kTask>(grid, from, n, PowerQuotient(*scales), codes,
-                                                     sums, counts);
+            process_group<Element, kRounding, kTask, kWhole>(grid, from, n, PowerQuotient(*scales),
+                                                             codes, sums, counts);
         } else {
-            process_group<Element, kRounding, kTask>(grid, from, n, Quotient(*scales), codes, sums,
-                                                     counts);
+            process_group<Element, kRounding, kTask, kWhole>(grid, from, n, Quotient(*scales),
+                                                             codes, sums, counts);
         }
         if constexpr (kTask != Task::kMeasure) codes += n;  // else NULL
         const double unit = *scales++;
@@ -318,6 +350,20 @@ FP6LLM_INLINE void process(const FormatInfo& format, const void* w, int64_t coun
         stats->saturated -= total(counts.saturated);
         stats->non_finite -= total(counts.non_finite);
     }
+}
+
+template <typename Element, Rounding kRounding, Task kTask>
+void process(const FormatInfo& format, const void* w, int64_t count, int64_t group,
+             const float* scales, uint8_t* codes, RowStats* stats, double* errors) noexcept {
+    const auto* from = static_cast<const typename Element::Raw*>(w);
+    const int64_t whole = in_whole_blocks(count, group, kBlock), done = whole / group;
+    process_groups<Element, kRounding, kTask, true>(
+        format, {from, whole, group, scales, codes, errors, stats});
+    if (whole == count) return;
+    if constexpr (kTask != Task::kMeasure) codes += whole;
+    if constexpr (kTask == Task::kMeasure) errors += done;
+    process_groups<Element, kRounding, kTask, false>(
+        format, {from + whole, count - whole, group, scales + done, codes, errors, stats});
 }
 
 template <typename Element, Rounding kRounding>
@@ -352,8 +398,9 @@ double estimate(const FormatInfo& format, const void* w, int64_t count, int64_t 
         const auto add_block = [&](const Raw* block) {
             for (int i = 0; i < kVectors; ++i) {
                 const F32 q = divide(Element::load_floats(block + i * kLanes));
-                const Rounded rounded = round_to_grid<Rounding::kNearestEven>(grid, q);
-                const F32 error = (rounded.magnitude - rounded.value) * scale;
+                const I32 magnitude = magnitude_bits(q);
+                const Rounded rounded = round_to_grid<Rounding::kNearestEven>(grid, magnitude);
+                const F32 error = (bit_cast<F32>(magnitude) - rounded.value) * scale;
                 sums[i] += error * error;
             }
         };

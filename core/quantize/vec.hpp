@@ -85,7 +85,7 @@ FP6LLM_INLINE V min_of(V a, V b) noexcept {
 }
 
 FP6LLM_INLINE F32 splat(float value) noexcept {
-    return F32{} + value;
+    return value - F32{};  // not a sum, which would turn -0 into 0
 }
 FP6LLM_INLINE I32 splat(int32_t value) noexcept {
     return I32{} + value;
@@ -266,15 +266,16 @@ FP6LLM_INLINE void look_up(const int16_t (&table)[kTableCodes], const uint8_t* c
 #endif
 }
 
-/// The low byte of each of kBlock integers below 256.
+/// The low byte of each of kBlock integers.
 FP6LLM_INLINE void store_bytes(const I32 (&v)[kVectors], uint8_t* to) noexcept {
-#if defined(__AVX2__) && !defined(FP6LLM_VEC_AVX512)
-    __m256i part[2];
-    std::memcpy(part, v, sizeof part);
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packus_epi32(part[0], part[1]), 0xD8);
-    _mm_storeu_si128(
-        reinterpret_cast<__m128i*>(to),
-        _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+#if defined(__AVX2__) && !defined(FP6LLM_VEC_AVX512) && !defined(FP6LLM_VEC_LANES)
+    const __m256i low = _mm256_setr_epi64x(0x808080800C080400, -1, 0x808080800C080400, -1);
+    const __m256i high = _mm256_setr_epi64x(0x0C08040080808080, -1, 0x0C08040080808080, -1);
+    const __m256i bytes = _mm256_or_si256(_mm256_shuffle_epi8(bit_cast<__m256i>(v[0]), low),
+                                          _mm256_shuffle_epi8(bit_cast<__m256i>(v[1]), high));
+    const __m256i in_order =
+        _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(in_order));
 #else
     for (int i = 0; i < kVectors; ++i) {
         store(__builtin_convertvector(v[i], Vec<uint8_t, kLanes>), to + i * kLanes);
