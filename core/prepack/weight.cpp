@@ -219,8 +219,8 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     weight->bytes_ = static_cast<size_t>(geometry.total_bytes);
     weight->own_ = AlignedBuffer(weight->bytes_);
     uint8_t* blob = weight->own_.data();
-    // Not a power of two apart: such rows share cache sets.
-    const int64_t stride = round_up(w.cols, 64) + 64;
+    const int64_t stride =
+        (ceil_div(w.cols, 64) | 1) * 64;  // 2^n apart, rows would share cache sets
     const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
     const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
     const CpuSwizzle swizzle = active_swizzle();

@@ -32,6 +32,7 @@ struct ElementF32 {
 
 struct ElementF16 {
     using Raw = int16_t;
+    static constexpr int kMantissaBits = 10;
     static constexpr Raw kRawInf = 0x7C00;
     static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept { return half_to_float(from); }
     static FP6LLM_INLINE void store_floats(F32 v, Raw* to) noexcept { float_to_half(v, to); }
@@ -42,6 +43,7 @@ struct ElementF16 {
 
 struct ElementBF16 {
     using Raw = int16_t;
+    static constexpr int kMantissaBits = 7;
     static constexpr Raw kRawInf = 0x7F80;
     static FP6LLM_INLINE F32 load_floats(const Raw* from) noexcept {
         return bit_cast<F32>(__builtin_convertvector(load<U16>(from), I32) << 16);
@@ -557,10 +559,71 @@ FP6LLM_INLINE void decode_groups(const FormatInfo& format, const uint8_t* codes,
     }
 }
 
+/// Groups of kTableCodes by powers of two, MX's, as half-words: a product differs from its value in the
+/// exponent only, as long as all of them are normal numbers.
+template <typename Element>
+class PowerDecoder {
+  public:
+    explicit PowerDecoder(const FormatInfo& format) noexcept {
+        uint8_t codes[kTableCodes];
+        for (int i = 0; i < kTableCodes; ++i)
+            codes[i] = static_cast<uint8_t>(i);
+        decode_directly<Element>(Decoder(format), ExactProduct(1.0f), codes, kTableCodes, values_);
+        const int smallest = values_[1] >> Element::kMantissaBits;
+        const int largest = values_[(1 << (format.bits - 1)) - 1] >> Element::kMantissaBits;
+        least_ = 1 - smallest;
+        most_ = (Element::kRawInf >> Element::kMantissaBits) - 1 - largest;
+    }
+
+    FP6LLM_INLINE bool takes(float scale) const noexcept {
+        const int32_t bits = bit_cast<int32_t>(scale), exponent = (bits >> 23) - 127;
+        return (bits & 0x7FFFFF) == 0 && exponent >= least_ && exponent <= most_;
+    }
+
+    FP6LLM_INLINE void operator()(float scale, const uint8_t* codes, int16_t* to) const noexcept {
+        using V = Vec<int16_t, 2 * kLanes>;
+        const int exponent = (bit_cast<int32_t>(scale) >> 23) - 127;
+        const V shift = V{} + static_cast<int16_t>(exponent * (1 << Element::kMantissaBits));
+        look_up(values_, codes, to);
+        for (int i = 0; i < kTableCodes; i += 2 * kLanes) {
+            const V value = load<V>(to + i);
+            const V is_zero = (value & INT16_MAX) == 0;
+            store(value + (shift & ~is_zero), to + i);
+        }
+    }
+
+  private:
+    int16_t values_[kTableCodes];
+    int least_, most_;
+};
+
+template <typename Element>
+void decode_power_groups(const FormatInfo& format, const uint8_t* codes, int64_t groups,
+                         const float* scales, int16_t* to) noexcept {
+    const PowerDecoder<Element> decoder(format);
+    for (; groups > 0; --groups, ++scales, codes += kTableCodes, to += kTableCodes) {
+        if (decoder.takes(*scales)) {
+            decoder(*scales, codes, to);
+        } else {
+            decode_groups<Element, ExactProduct>(format, codes, kTableCodes, kTableCodes, scales,
+                                                 to);
+        }
+    }
+}
+
 template <typename Element>
 void decode(const FormatInfo& format, const uint8_t* codes, int64_t count, int64_t group,
             const float* scales, bool exact_products, void* w) noexcept {
-    if (exact_products || sizeof(typename Element::Raw) == sizeof(float)) {
+    constexpr bool kHalfWords = sizeof(typename Element::Raw) == sizeof(int16_t);
+    if constexpr (kHalfWords) {
+        if (exact_products && group == kTableCodes) {
+            const int64_t groups = count / group, done = groups * group;
+            int16_t* to = static_cast<int16_t*>(w);
+            decode_power_groups<Element>(format, codes, groups, scales, to);
+            codes += done, count -= done, scales += groups, w = to + done;
+        }
+    }
+    if (exact_products || !kHalfWords) {
         decode_groups<Element, ExactProduct>(format, codes, count, group, scales, w);
     } else {
         decode_groups<Element, ProductToOdd>(format, codes, count, group, scales, w);

@@ -2,6 +2,7 @@
 // belongs.
 #include <gtest/gtest.h>
 
+#include "core/common/float16.hpp"
 #include "core/common/thread_pool.hpp"
 #include "tests/unit/quantize/support.hpp"
 
@@ -71,6 +72,31 @@ TEST_P(DequantizeTest, IsValueTimesScale) {
                 }
                 for (int64_t c = cols; c < ld; ++c)
                     ASSERT_TRUE(std::isnan(out.at(r, c)));
+            }
+        }
+    }
+}
+
+// Also where products leave the normal numbers, which is not where all of a group do.
+TEST_P(DequantizeTest, TakesEveryMxScale) {
+    constexpr int64_t kCount = 72, kGroup = 32;  // the last group is short
+    for (const FormatInfo& format : all_formats()) {
+        uint8_t codes[kCount];
+        for (int i = 0; i < kCount; ++i)
+            codes[i] = static_cast<uint8_t>((i * 5 + 3) % (1 << format.bits));
+        for (int exponent = -127; exponent <= 127; ++exponent) {
+            const float own = std::ldexp(1.0f, exponent), next = std::ldexp(1.0f, -exponent);
+            const float scales[] = {own, next, own};
+            uint16_t half[kCount], bf16[kCount];
+            const QuantKernels& kernels = *GetParam().kernels;
+            kernels.f16.decode(format, codes, kCount, kGroup, scales, true, half);
+            kernels.bf16.decode(format, codes, kCount, kGroup, scales, true, bf16);
+            for (int i = 0; i < kCount; ++i) {
+                const float product = format.values[codes[i]] * scales[i / kGroup];
+                ASSERT_EQ(half[i], float_to_half(product))
+                    << format.name << ", code " << int{codes[i]} << ", 2^" << exponent;
+                ASSERT_EQ(bf16[i], float_to_bf16(product))
+                    << format.name << ", code " << int{codes[i]} << ", 2^" << exponent;
             }
         }
     }
