@@ -29,12 +29,6 @@ struct GroupCursor {
     }
 };
 
-FP6LLM_AVX2_INLINE void prefetch_from(const uint8_t* tile) {
-    FP6LLM_AVX2_UNROLL
-    for (int line = 0; line < kTileBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
-}
-
 FP6LLM_AVX2_INLINE const uint8_t* tile_at(const CpuWeightView& weight, int64_t panel, int64_t k) {
     return weight.tiles + (panel * weight.k_tiles + k / kTileCols) * kTileBytes;
 }
@@ -50,7 +44,7 @@ FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t pane
     alignas(32) float scales[2][16];  // not in registers: decoding needs those
     for (int64_t k = k0; k < k0 + count;
          k += kTileCols, tile += kTileBytes, out += kTileCols * 16) {
-        prefetch_from(tile);
+        prefetch_tile(tile);
         const int64_t group = cursor.at(k), next = cursor.at(k + 8);
         const bool two = next != group;
         load_scale(group, scales[0]);
@@ -154,7 +148,7 @@ __attribute__((noinline)) void decode_and_multiply(const uint8_t* tile, int64_t 
     TileSums<kTokens, kTokens <= 2 ? 2 : 1> products;
     for (const uint8_t* const end = tile + columns / kTileCols * kTileBytes; tile != end;
          tile += kTileBytes, block += kTileCols * 16, x += kTileCols * kTokens) {
-        prefetch_from(tile);
+        prefetch_tile(tile);
         Tile::decode(tile, [&](int column, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
             store_values(block + column * 16, placed);
             products.add_column(column, placed, x + column * kTokens);

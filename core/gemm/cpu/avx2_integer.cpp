@@ -20,11 +20,6 @@ constexpr int kUnrolledSteps = 8;  // where cores are shared, the end of a loop 
 
 enum class Scales { kRow, kGroup, kMx };
 
-FP6LLM_AVX2_INLINE void prefetch_tile(const uint8_t* tile) {
-    for (int line = 0; line < kTileBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
-}
-
 FP6LLM_AVX2_INLINE Lanes load_counts(const int32_t (&counts)[16]) {
     return load_lanes(reinterpret_cast<const uint8_t*>(counts));
 }

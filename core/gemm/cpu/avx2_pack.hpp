@@ -4,9 +4,9 @@
 //   kTiles    all chunks of the first tile, all of the second, ...
 //   kChunks   the first chunks of all tiles, the second ones, ...
 //
-// One run through memory that the processor sees coming. A token is multiplied by the power of two that brings its largest element into
-// [2^90, 2^91), so that no product with a placed weight (about 2^-124) underflows for elements down
-// to 2^-85 of the largest; its factor is the largest element's power of two.
+// One run through memory that the processor sees coming. A token is multiplied by the power of two that
+// brings its largest element into [2^90, 2^91), so that no product with a placed weight (about 2^-124)
+// underflows for elements down to 2^-85 of the largest; its factor is the largest element's power of two.
 #pragma once
 
 #include "core/gemm/cpu/avx2_lanes.hpp"
