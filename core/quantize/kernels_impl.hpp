@@ -18,7 +18,6 @@
 namespace fp6llm {
 namespace {
 
-constexpr int32_t kSignBit = INT32_MIN;
 constexpr int32_t kMagnitude = INT32_MAX;
 constexpr int32_t kInf = 0x7F800000;
 
@@ -94,12 +93,16 @@ bool all_finite(const void* w, int64_t count) noexcept {
     return result < Element::kRawInf;
 }
 
-/// Elements of leading groups that are whole blocks of `block`. Loops over those without a thought of
-/// rests are the faster, as gcc keeps constants in registers only where it sees no call of memcpy.
-constexpr int64_t in_whole_blocks(int64_t count, int64_t group, int64_t block) noexcept {
-    return group >= count       ? count % block == 0 ? count : 0
-           : group % block == 0 ? count / group * group
-                                : 0;
+/// Leading groups that are whole blocks. Loops over those without a thought of rests are the faster, as
+/// gcc keeps constants in registers only where it sees no call of memcpy.
+struct WholeGroups {
+    int64_t elements, groups;
+};
+constexpr WholeGroups whole_groups(int64_t count, int64_t group, int64_t block) noexcept {
+    if (count == 0) return {0, 0};
+    if (group >= count) return count % block == 0 ? WholeGroups{count, 1} : WholeGroups{0, 0};
+    if (group % block != 0) return {0, 0};
+    return {count / group * group, count / group};
 }
 
 template <typename Element, bool kWhole>
@@ -133,9 +136,9 @@ void amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t gr
 template <typename Element>
 void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
     const auto* from = static_cast<const typename Element::Raw*>(w);
-    const int64_t whole = in_whole_blocks(count, group, RawBlock<Element>::kCount);
-    amax_of_groups<Element, true>(from, whole, group, out);
-    amax_of_groups<Element, false>(from + whole, count - whole, group, out + whole / group);
+    const auto [done, groups] = whole_groups(count, group, RawBlock<Element>::kCount);
+    amax_of_groups<Element, true>(from, done, group, out);
+    amax_of_groups<Element, false>(from + done, count - done, group, out + groups);
 }
 
 /// A format's constants, ready for rounding vectors to its codes.
@@ -358,14 +361,14 @@ template <typename Element, Rounding kRounding, Task kTask>
 void process(const FormatInfo& format, const void* w, int64_t count, int64_t group,
              const float* scales, uint8_t* codes, RowStats* stats, double* errors) noexcept {
     const auto* from = static_cast<const typename Element::Raw*>(w);
-    const int64_t whole = in_whole_blocks(count, group, kBlock), done = whole / group;
+    const auto [done, groups] = whole_groups(count, group, kBlock);
     process_groups<Element, kRounding, kTask, true>(
-        format, {from, whole, group, scales, codes, errors, stats});
-    if (whole == count) return;
-    if constexpr (kTask != Task::kMeasure) codes += whole;
-    if constexpr (kTask == Task::kMeasure) errors += done;
+        format, {from, done, group, scales, codes, errors, stats});
+    if (done == count) return;
+    if constexpr (kTask != Task::kMeasure) codes += done;
+    if constexpr (kTask == Task::kMeasure) errors += groups;
     process_groups<Element, kRounding, kTask, false>(
-        format, {from + whole, count - whole, group, scales + done, codes, errors, stats});
+        format, {from + done, count - done, group, scales + groups, codes, errors, stats});
 }
 
 template <typename Element, Rounding kRounding>
