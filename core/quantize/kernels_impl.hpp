@@ -313,21 +313,11 @@ FP6LLM_INLINE void process_group(const Grid& grid, const typename Element::Raw* 
     }
 }
 
-/// What a task works on.
-template <typename Element>
-struct Groups {
-    const typename Element::Raw* from;
-    int64_t count, group;
-    const float* scales;
-    uint8_t* codes;   ///< NULL for Task::kMeasure
-    double* errors;   ///< of each group, for Task::kMeasure
-    RowStats* stats;  ///< for Task::kEncodeMeasured
-};
-
 template <typename Element, Rounding kRounding, Task kTask, bool kWhole>
-void process_groups(const FormatInfo& format, Groups<Element> groups) noexcept {
+void process_groups(const FormatInfo& format, const typename Element::Raw* from, int64_t count,
+                    int64_t group, const float* scales, uint8_t* codes, RowStats* stats,
+                    double* errors) noexcept {
     const Grid grid(format);
-    auto [from, count, group, scales, codes, errors, stats] = groups;
     Counts counts{};
     while (count > 0) {
         const int64_t n = group < count ? group : count;
@@ -362,13 +352,13 @@ void process(const FormatInfo& format, const void* w, int64_t count, int64_t gro
              const float* scales, uint8_t* codes, RowStats* stats, double* errors) noexcept {
     const auto* from = static_cast<const typename Element::Raw*>(w);
     const auto [done, groups] = whole_groups(count, group, kBlock);
-    process_groups<Element, kRounding, kTask, true>(
-        format, {from, done, group, scales, codes, errors, stats});
+    process_groups<Element, kRounding, kTask, true>(format, from, done, group, scales, codes, stats,
+                                                    errors);
     if (done == count) return;
     if constexpr (kTask != Task::kMeasure) codes += done;
     if constexpr (kTask == Task::kMeasure) errors += groups;
-    process_groups<Element, kRounding, kTask, false>(
-        format, {from + done, count - done, group, scales + groups, codes, errors, stats});
+    process_groups<Element, kRounding, kTask, false>(format, from + done, count - done, group,
+                                                     scales + groups, codes, stats, errors);
 }
 
 template <typename Element, Rounding kRounding>
@@ -521,23 +511,32 @@ FP6LLM_INLINE void decode_directly(const Decoder& decoder, const Product& produc
 
 constexpr int64_t kTableFrom = 2 * kTableCodes;  ///< codes that pay for a table
 
+using Table = int16_t[kTableCodes];
+
+/// table[code] = product(value of code).
+template <typename Element, typename Product>
+FP6LLM_INLINE void fill_table(const Decoder& decoder, const Product& product,
+                              Table& table) noexcept {
+    uint8_t codes[kTableCodes];
+    for (int i = 0; i < kTableCodes; ++i)
+        codes[i] = static_cast<uint8_t>(i);
+    decode_directly<Element>(decoder, product, codes, kTableCodes, table);
+}
+
 /// `n` codes of half-words; many by a table of the group's products: there are but 32 magnitudes.
 template <typename Element, typename Product>
 FP6LLM_INLINE void decode_halves(const Decoder& decoder, const Product& product,
                                  const uint8_t* codes, int64_t n, int16_t* to) noexcept {
     if (n < kTableFrom) return decode_directly<Element>(decoder, product, codes, n, to);
-    uint8_t all[kTableCodes];
-    for (int i = 0; i < kTableCodes; ++i)
-        all[i] = static_cast<uint8_t>(i);
-    int16_t table[kTableCodes];
-    decode_directly<Element>(decoder, product, all, kTableCodes, table);
+    Table table;
+    fill_table<Element>(decoder, product, table);
     int64_t i = 0;
     for (; i + kTableCodes <= n; i += kTableCodes)
         look_up(table, codes + i, to + i);
     if (i < n) {
         const size_t rest = static_cast<size_t>(n - i);
         uint8_t padded_codes[kTableCodes] = {};
-        int16_t padded[kTableCodes];
+        Table padded;
         std::memcpy(padded_codes, codes + i, rest);
         look_up(table, padded_codes, padded);
         std::memcpy(to + i, padded, rest * sizeof padded[0]);
@@ -568,10 +567,7 @@ template <typename Element>
 class PowerDecoder {
   public:
     explicit PowerDecoder(const FormatInfo& format) noexcept {
-        uint8_t codes[kTableCodes];
-        for (int i = 0; i < kTableCodes; ++i)
-            codes[i] = static_cast<uint8_t>(i);
-        decode_directly<Element>(Decoder(format), ExactProduct(1.0f), codes, kTableCodes, values_);
+        fill_table<Element>(Decoder(format), ExactProduct(1.0f), values_);
         const int smallest = values_[1] >> Element::kMantissaBits;
         const int largest = values_[(1 << (format.bits - 1)) - 1] >> Element::kMantissaBits;
         least_ = 1 - smallest;
@@ -596,7 +592,7 @@ class PowerDecoder {
     }
 
   private:
-    int16_t values_[kTableCodes];
+    Table values_;
     int least_, most_;
 };
 
