@@ -5,14 +5,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
 #include "core/common/affinity.hpp"
 #include "core/common/cpu_features.hpp"
+#include "core/common/fp_env.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <immintrin.h>
 #endif
 
 namespace fp6llm {
@@ -32,6 +35,40 @@ uint64_t read_xcr0() noexcept {
 uint64_t positive_sysconf(int name) noexcept {
     const long value = sysconf(name);
     return value > 0 ? static_cast<uint64_t>(value) : 0;
+}
+
+#if defined(__x86_64__)
+/// Nanoseconds that a chain of FMAs by `factor` takes, the least of a few tries.
+__attribute__((target("avx2,fma"))) int64_t chain_nanoseconds(float factor) noexcept {
+    using Clock = std::chrono::steady_clock;
+    const __m256 factors = _mm256_set1_ps(factor), ones = _mm256_set1_ps(1.0f);
+    int64_t least = INT64_MAX;
+    for (int round = 0; round < 8; ++round) {
+        __m256 sum = ones;
+        const Clock::time_point start = Clock::now();
+        for (int i = 0; i < 32; ++i) {
+            // In assembly: no compiler may move it, or know the sum.
+            asm volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "x"(factors), "x"(ones));
+        }
+        const auto time = Clock::now() - start;
+        least = std::min<int64_t>(
+            least, std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+    }
+    return least;
+}
+#endif
+
+bool are_subnormals_slow([[maybe_unused]] const char* told) noexcept {
+#if defined(__x86_64__)
+    if (told != nullptr && std::strcmp(told, "slow") == 0) return true;
+    if (told != nullptr && std::strcmp(told, "fast") == 0) return false;
+    if (detected_isa() < Isa::kAvx2) return false;
+    const FpEnvGuard fp_env;
+    // With the clock's own time, 32 FMAs are about 70 ns; 32 assists would be more than 1000.
+    return chain_nanoseconds(0x1p-128f) > 4 * chain_nanoseconds(0x1p-120f) + 100;
+#else
+    return false;
+#endif
 }
 
 }  // namespace
@@ -117,6 +154,11 @@ Isa active_isa() noexcept {
     static const Isa isa = chosen_isa(detected_isa(), preferred_isa(read_cpu_features()),
                                       std::getenv("FP6LLM_CPU_ISA"));
     return isa;
+}
+
+bool has_slow_subnormals() noexcept {
+    static const bool slow = are_subnormals_slow(std::getenv("FP6LLM_CPU_SUBNORMALS"));
+    return slow;
 }
 
 std::string cpu_model_name() {

@@ -28,6 +28,11 @@ Isa detected_isa() noexcept;
 /// (cpu_features.hpp). Read once per process.
 Isa active_isa() noexcept;
 
+/// Whether multiplying by subnormal floats takes several times as long as by normal ones: on Intel's
+/// processors some 150 cycles, by a microcode assist. Measured once per process (some 10 us), unless
+/// FP6LLM_CPU_SUBNORMALS, for tests, is "slow" or "fast". False without AVX2.
+bool has_slow_subnormals() noexcept;
+
 /// Model name as the processor gives it, e.g. "AMD EPYC"; "unknown" if it gives none.
 std::string cpu_model_name();
 

@@ -1,6 +1,8 @@
 // The AVX2 kernels: their rows of the registry. Baseline code, constants only.
 #include "core/gemm/cpu/avx2.hpp"
 
+#include "core/common/cpu.hpp"
+
 namespace fp6llm {
 namespace {
 
@@ -15,28 +17,44 @@ constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Arithmetic arit
 constexpr int64_t kFusedTokens = 20;  // of both, so that rule 3 of plan.cpp weighs their tiles
 constexpr int64_t kFusedWins = 12;
 
-}  // namespace
-
 // Where rows take over from each other was measured on Zen 3, kernels taking turns; what `script/bench cpu
 // --m 3,4,5,6,12,13 --compute 32f,16i,8i` prints is the like of it.
+struct Set {
+    explicit Set(int w)
+        : rows{
+              make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,
+                       avx2::kGemvF32[w]),
+              make_row(100, "avx2_fp6_fused_f32", Arithmetic::kF32, 1, kFusedTokens,
+                       avx2::kFusedTile, kTileCols, avx2::kFusedF32[w], /*min_tokens=*/1,
+                       kFusedWins),
+              make_row(105, "avx2_fp6_fused5_f32", Arithmetic::kF32, 1, kFusedTokens,
+                       avx2::kFusedTile5, kTileCols, avx2::kFused5F32[w], /*min_tokens=*/1,
+                       kFusedWins),
+              make_row(101, "avx2_fp6_gemm_f32", Arithmetic::kF32, 1, 192, avx2::kGemmTile, 8,
+                       avx2::kGemmF32[w]),
+              make_row(102, "avx2_fp6_gemm_i16", Arithmetic::kI16, 1, 480, avx2::kIntegerTile, 8,
+                       avx2::kGemmI16[w], /*min_tokens=*/6),
+              make_row(103, "avx2_e2m3_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile, 32,
+                       avx2::kGemmI8, /*min_tokens=*/5),
+          },
+          set{Isa::kAvx2, rows, sizeof rows / sizeof rows[0], avx2::kDecodePanel[w], avx2::store} {}
+    Set(const Set&) = delete;
+    Set& operator=(const Set&) = delete;
+
+    const CpuGemmKernel rows[6];
+    const CpuKernelSet set;
+};
+
+}  // namespace
+
+const CpuKernelSet* avx2::kernels(Weights weights) noexcept {
+    static const Set placed(static_cast<int>(Weights::kPlaced));
+    static const Set normal(static_cast<int>(Weights::kNormal));
+    return weights == Weights::kPlaced ? &placed.set : &normal.set;
+}
+
 const CpuKernelSet* avx2_kernels() noexcept {
-    static const CpuGemmKernel rows[] = {
-        make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,
-                 avx2::kGemvF32),
-        make_row(100, "avx2_fp6_fused_f32", Arithmetic::kF32, 1, kFusedTokens, avx2::kFusedTile,
-                 kTileCols, avx2::kFusedF32, /*min_tokens=*/1, kFusedWins),
-        make_row(105, "avx2_fp6_fused5_f32", Arithmetic::kF32, 1, kFusedTokens, avx2::kFusedTile5,
-                 kTileCols, avx2::kFused5F32, /*min_tokens=*/1, kFusedWins),
-        make_row(101, "avx2_fp6_gemm_f32", Arithmetic::kF32, 1, 192, avx2::kGemmTile, 8,
-                 avx2::kGemmF32),
-        make_row(102, "avx2_fp6_gemm_i16", Arithmetic::kI16, 1, 480, avx2::kIntegerTile, 8,
-                 avx2::kGemmI16, /*min_tokens=*/6),
-        make_row(103, "avx2_e2m3_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile, 32,
-                 avx2::kGemmI8, /*min_tokens=*/5),
-    };
-    static const CpuKernelSet set = {Isa::kAvx2, rows, sizeof rows / sizeof rows[0],
-                                     avx2::decode_panel, avx2::store};
-    return &set;
+    return avx2::kernels(has_slow_subnormals() ? avx2::Weights::kNormal : avx2::Weights::kPlaced);
 }
 
 }  // namespace fp6llm

@@ -11,10 +11,22 @@ constexpr int kFusedTile5 = 5;   ///< the same, for as many and what leaves one 
 constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
 constexpr int kIntegerTile = 5;  ///< the same of the integer kernels
 
-extern const KernelFunctions kGemvF32, kFusedF32, kFused5F32, kGemmF32, kGemmI16, kGemmI8;
+/// What weights are decoded to before they are multiplied. Results are the same bits, but where sums
+/// reach the ends of fp32's range.
+enum class Weights {
+    kPlaced,  ///< some are subnormal: fast on AMD's processors
+    kNormal,  ///< two more operations for each eight (avx2_decode.hpp, NormalTile)
+};
 
-void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
-                  float* out);
+/// By Weights.
+extern const KernelFunctions kGemvF32[2], kFusedF32[2], kFused5F32[2], kGemmF32[2], kGemmI16[2];
+extern void (*const kDecodePanel[2])(const CpuWeightView& weight, int64_t panel, int64_t k0,
+                                     int64_t count, float* out);
+extern const KernelFunctions kGemmI8;
+
+/// The kernels of either, for tests: avx2_kernels() chooses.
+const CpuKernelSet* kernels(Weights weights) noexcept;
+
 void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
            int64_t token, int64_t tokens);
 

@@ -227,30 +227,37 @@ size_t scratch_bytes(int64_t k, int64_t) {
     return kBlockBytes + scale_scratch_bytes(k);
 }
 
+template <Weights kWeights>
 void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x, float* sums,
               void* scratch) {
     float* block = static_cast<float*>(scratch);
     float* scales = block + kBlockColumns * 16;
     if (weight.family == TileFamily::kE3M2) {
-        multiply_panel<E3M2Tile>(weight, panel, x, sums, block, scales);
+        multiply_panel<TileOf<E3M2Tile, kWeights>>(weight, panel, x, sums, block, scales);
     } else {
-        multiply_panel<E2M3Tile>(weight, panel, x, sums, block, scales);
+        multiply_panel<TileOf<E2M3Tile, kWeights>>(weight, panel, x, sums, block, scales);
+    }
+}
+
+template <Weights kWeights>
+constexpr KernelFunctions kGemm = {packed_bytes, pack_tokens<Order::kChunks, kGemmTile>,
+                                   scratch_bytes, multiply<kWeights>,
+                                   pack_columns<Order::kChunks, kGemmTile>};
+
+template <Weights kWeights>
+void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
+                  float* out) {
+    if (weight.family == TileFamily::kE3M2) {
+        decode_scaled<TileOf<E3M2Tile, kWeights>>(weight, panel, k0, count, out);
+    } else {
+        decode_scaled<TileOf<E2M3Tile, kWeights>>(weight, panel, k0, count, out);
     }
 }
 
 }  // namespace
 
-constexpr KernelFunctions kGemmF32 = {packed_bytes, pack_tokens<Order::kChunks, kGemmTile>,
-                                      scratch_bytes, multiply,
-                                      pack_columns<Order::kChunks, kGemmTile>};
-
-void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
-                  float* out) {
-    if (weight.family == TileFamily::kE3M2) {
-        decode_scaled<E3M2Tile>(weight, panel, k0, count, out);
-    } else {
-        decode_scaled<E2M3Tile>(weight, panel, k0, count, out);
-    }
-}
+constexpr KernelFunctions kGemmF32[] = {kGemm<Weights::kPlaced>, kGemm<Weights::kNormal>};
+void (*const kDecodePanel[])(const CpuWeightView&, int64_t, int64_t, int64_t, float*) = {
+    decode_panel<Weights::kPlaced>, decode_panel<Weights::kNormal>};
 
 }  // namespace fp6llm::avx2

@@ -166,13 +166,14 @@ size_t gemv_scratch_bytes(int64_t k, int64_t) {
     return 2 * scale_scratch_bytes(k);
 }
 
+template <Weights kWeights>
 void gemv_multiply(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
                    float* sums, void* scratch) {
     uint8_t* own = static_cast<uint8_t*>(scratch);
     if (weight.family == TileFamily::kE3M2) {
-        multiply_token<E3M2Tile>(weight, panel, panels, x, sums, own);
+        multiply_token<TileOf<E3M2Tile, kWeights>>(weight, panel, panels, x, sums, own);
     } else {
-        multiply_token<E2M3Tile>(weight, panel, panels, x, sums, own);
+        multiply_token<TileOf<E2M3Tile, kWeights>>(weight, panel, panels, x, sums, own);
     }
 }
 
@@ -180,25 +181,31 @@ size_t fused_scratch_bytes(int64_t k, int64_t) {
     return scale_scratch_bytes(k);
 }
 
-template <int kTile>
+template <Weights kWeights, int kTile>
 void fused_multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x,
                     float* sums, void* scratch) {
     if (weight.family == TileFamily::kE3M2) {
-        multiply_fused<E3M2Tile, kTile>(weight, panel, x, sums, scratch);
+        multiply_fused<TileOf<E3M2Tile, kWeights>, kTile>(weight, panel, x, sums, scratch);
     } else {
-        multiply_fused<E2M3Tile, kTile>(weight, panel, x, sums, scratch);
+        multiply_fused<TileOf<E2M3Tile, kWeights>, kTile>(weight, panel, x, sums, scratch);
     }
 }
 
+template <Weights kWeights>
+constexpr KernelFunctions kGemv = {packed_bytes, pack_tokens<Order::kTiles, kGemvTile>,
+                                   gemv_scratch_bytes, gemv_multiply<kWeights>,
+                                   pack_columns<Order::kTiles, kGemvTile>};
+template <Weights kWeights, int kTile>
+constexpr KernelFunctions kFused = {packed_bytes, pack_tokens<Order::kTiles, kTile>,
+                                    fused_scratch_bytes, fused_multiply<kWeights, kTile>,
+                                    pack_columns<Order::kTiles, kTile>};
+
 }  // namespace
 
-constexpr KernelFunctions kGemvF32 = {packed_bytes, pack_tokens<Order::kTiles, kGemvTile>,
-                                      gemv_scratch_bytes, gemv_multiply,
-                                      pack_columns<Order::kTiles, kGemvTile>};
-template <int kTile>
-constexpr KernelFunctions kFused = {packed_bytes, pack_tokens<Order::kTiles, kTile>,
-                                    fused_scratch_bytes, fused_multiply<kTile>,
-                                    pack_columns<Order::kTiles, kTile>};
-constexpr KernelFunctions kFusedF32 = kFused<kFusedTile>, kFused5F32 = kFused<kFusedTile5>;
+constexpr KernelFunctions kGemvF32[] = {kGemv<Weights::kPlaced>, kGemv<Weights::kNormal>};
+constexpr KernelFunctions kFusedF32[] = {kFused<Weights::kPlaced, kFusedTile>,
+                                         kFused<Weights::kNormal, kFusedTile>};
+constexpr KernelFunctions kFused5F32[] = {kFused<Weights::kPlaced, kFusedTile5>,
+                                          kFused<Weights::kNormal, kFusedTile5>};
 
 }  // namespace fp6llm::avx2

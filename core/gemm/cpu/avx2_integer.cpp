@@ -30,11 +30,12 @@ struct I16Ops : I16Steps {
 
     /// 2 groups * 32 columns * 448 (E2M3: 60) * 2^range * 32767 < 2^31.
     template <class Tile>
-    static constexpr int kRange = Tile::kPlacedExponent == -124 ? 1 : 4;
+    static constexpr int kRange = Tile::kFamily == TileFamily::kE3M2 ? 1 : 4;
 
-    /// Decoding adds this to placed values * 2^127: the sums' low half-words are value * unit.
+    /// Decoding adds this to what makes values of placed ones, times 8 (E2M3: 2): the sums' low
+    /// half-words are value * unit.
     template <class Tile>
-    static constexpr float kAddend = Tile::kPlacedExponent == -124 ? 0x1.8p22f : 0x1.8p21f;
+    static constexpr float kAddend = Tile::kFamily == TileFamily::kE3M2 ? 0x1.8p22f : 0x1.8p21f;
 
     /// What makes integers count 2^d times: an addend 2^-d as large.
     template <class Tile>
@@ -47,9 +48,11 @@ struct I16Ops : I16Steps {
     /// out: 8 steps of value * unit, or 2^d times as much: see counts_of.
     template <class Tile>
     FP6LLM_AVX2_INLINE void decode_tile(const uint8_t* tile, Floats addend, uint8_t* out) {
+        constexpr int kLift = Tile::kFamily == TileFamily::kE3M2 ? 3 : 1;
+        const Floats factor = all_floats(exp2_float(kLift - Tile::kPlacedExponent));
         Lanes even{};
         Tile::decode(tile, [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
-            const Floats sum = multiply_add(placed, all_floats(0x1p127f), addend);
+            const Floats sum = multiply_add(placed, factor, addend);
             const Lanes value = {_mm256_castps_si256(sum.lo), _mm256_castps_si256(sum.hi)};
             if (k % 2 == 0) {  // always comes right before its odd neighbour
                 even = value;
@@ -358,7 +361,7 @@ size_t scratch_bytes(int64_t, int64_t) {
 template <class Ops, class Tile>
 void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x, float* sums,
               void* scratch) {
-    constexpr double kUnit = Tile::kPlacedExponent == -124 ? 1.0 / 16 : 1.0 / 8;
+    constexpr double kUnit = Tile::kFamily == TileFamily::kE3M2 ? 1.0 / 16 : 1.0 / 8;
     auto* block = static_cast<Block*>(scratch);
     double factors[16];
     row_factors(weight, panel, kUnit, factors);
@@ -377,17 +380,22 @@ void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedToken
     finish_sums(factors, x.factors + x.first, x.count, sums);
 }
 
+template <Weights kWeights>
 void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
                   float* sums, void* scratch) {
-    const auto run = weight.family == TileFamily::kE3M2 ? &multiply<I16Ops, E3M2Tile>
-                                                        : &multiply<I16Ops, E2M3Tile>;
+    const auto run = weight.family == TileFamily::kE3M2
+                         ? &multiply<I16Ops, TileOf<E3M2Tile, kWeights>>
+                         : &multiply<I16Ops, TileOf<E2M3Tile, kWeights>>;
     run(weight, panel, panels, x, sums, scratch);
 }
 
+template <Weights kWeights>
+constexpr KernelFunctions kI16 = {packed_bytes<I16Ops>, pack_integer_tokens<I16Ops, kIntegerTile>,
+                                  scratch_bytes, multiply_i16<kWeights>};
+
 }  // namespace
 
-constexpr KernelFunctions kGemmI16 = {
-    packed_bytes<I16Ops>, pack_integer_tokens<I16Ops, kIntegerTile>, scratch_bytes, multiply_i16};
+constexpr KernelFunctions kGemmI16[] = {kI16<Weights::kPlaced>, kI16<Weights::kNormal>};
 constexpr KernelFunctions kGemmI8 = {packed_bytes<I8Ops>, pack_integer_tokens<I8Ops, kIntegerTile>,
                                      scratch_bytes, multiply<I8Ops, E2M3Tile>};
 

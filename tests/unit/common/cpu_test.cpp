@@ -129,6 +129,16 @@ TEST(ActiveIsa, FollowsTheEnvironmentAndIsReadOnce) {
     }
 }
 
+TEST(SlowSubnormals, AreToldByTheEnvironmentOrMeasured) {
+    const char* const told = std::getenv("FP6LLM_CPU_SUBNORMALS");
+    const std::string speed = told ? told : "";
+    if (speed == "slow" || speed == "fast") {
+        EXPECT_EQ(has_slow_subnormals(), speed == "slow");
+    } else if (cpu_model_name().find("AMD") != std::string::npos) {
+        EXPECT_FALSE(has_slow_subnormals());
+    }
+}
+
 TEST(IsaName, RoundTrips) {
     for (const Isa isa :
          {Isa::kPortable, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Vnni, Isa::kAvx512Bf16}) {

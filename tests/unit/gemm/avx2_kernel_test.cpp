@@ -11,12 +11,16 @@
 #include <vector>
 
 #include "core/common/aligned_buffer.hpp"
+#include "core/common/cpu.hpp"
 #include "core/common/float16.hpp"
 #include "core/common/fp_env.hpp"
+#include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/kernel.hpp"
 
 namespace fp6llm {
 namespace {
+
+using avx2::Weights;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -179,17 +183,19 @@ void expect_close(const std::vector<float>& y, TestWeight& weight, Tokens& x, in
     EXPECT_LE(worst, 1e-6);
 }
 
-class Avx2Kernel : public testing::Test {
+/// With weights of either kind, whichever this processor would take.
+class Avx2Kernel : public testing::TestWithParam<Weights> {
   protected:
     void SetUp() override {
-        if (avx2_kernels() == nullptr) GTEST_SKIP() << "built without AVX2 kernels";
         if (detected_isa() < Isa::kAvx2) GTEST_SKIP() << "this processor has no AVX2";
     }
 
+    static const CpuKernelSet& set() { return *avx2::kernels(GetParam()); }
+
     template <class Body>
     void for_each_kernel(Body body) {
-        for (int i = 0; i < avx2_kernels()->count; ++i) {
-            const CpuGemmKernel& kernel = avx2_kernels()->kernels[i];
+        for (int i = 0; i < set().count; ++i) {
+            const CpuGemmKernel& kernel = set().kernels[i];
             if (kernel.arithmetic != Arithmetic::kF32) continue;  // kernel_grid.hpp's
             SCOPED_TRACE(kernel.name);
             body(kernel);
@@ -210,7 +216,7 @@ bool can_run(const CpuGemmKernel& kernel, const Scaling& scaling) {
     return scaling.group_size % kernel.group_multiple == 0;
 }
 
-TEST_F(Avx2Kernel, DecodesEveryCodeExactly) {
+TEST_P(Avx2Kernel, DecodesEveryCodeExactly) {
     for (TileFamily family : kFamilies) {
         for (const Scaling& scaling : kScalings) {
             TestWeight weight(family, scaling.mode, scaling.group_size, 2, 1064, 1);
@@ -218,28 +224,30 @@ TEST_F(Avx2Kernel, DecodesEveryCodeExactly) {
             const int64_t k0 = 32, count = view.k_tiles * 16 - k0;
             std::vector<float> out(static_cast<size_t>(count * 16), kNan);
             const FpEnvGuard fp_env;
-            avx2_kernels()->decode_panel(view, 1, k0, count, out.data());
+            set().decode_panel(view, 1, k0, count, out.data());
             for (int64_t k = k0; k < view.cols; ++k) {
                 for (int64_t r = 0; r < 16; ++r) {
                     const float want =
                         static_cast<float>(weight.value(16 + r, k) * weight.scale_at(16 + r, k));
                     const float got = out[static_cast<size_t>((k - k0) * 16 + r)];
                     ASSERT_EQ(got, want) << "row " << r << " column " << k;
-                    ASSERT_EQ(std::signbit(got), std::signbit(want));
+                    if (want != 0 || GetParam() == Weights::kPlaced) {
+                        ASSERT_EQ(std::signbit(got), std::signbit(want));
+                    }
                 }
             }
         }
     }
 }
 
-TEST_F(Avx2Kernel, DecodesExtremeMxScales) {
+TEST_P(Avx2Kernel, DecodesExtremeMxScales) {
     for (int byte : {0, 1, 2, 253, 254, 255}) {
         TestWeight weight(TileFamily::kE2M3, ScaleMode::kMx, 32, 1, 32, 2);
         for (int64_t r = 0; r < 16; ++r)
             weight.e8m0(r, 0) = static_cast<uint8_t>(byte);
         std::vector<float> out(32 * 16);
         const FpEnvGuard fp_env;
-        avx2_kernels()->decode_panel(weight.view(), 0, 0, 32, out.data());
+        set().decode_panel(weight.view(), 0, 0, 32, out.data());
         for (int64_t k = 0; k < 32; ++k) {
             const float want = static_cast<float>(weight.value(3, k) * weight.scale_at(3, k));
             const float got = out[static_cast<size_t>(k * 16 + 3)];
@@ -252,7 +260,7 @@ TEST_F(Avx2Kernel, DecodesExtremeMxScales) {
     }
 }
 
-TEST_F(Avx2Kernel, MultipliesEveryTokenCount) {
+TEST_P(Avx2Kernel, MultipliesEveryTokenCount) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         for (TileFamily family : kFamilies) {
             for (const Scaling& scaling : kScalings) {
@@ -267,7 +275,7 @@ TEST_F(Avx2Kernel, MultipliesEveryTokenCount) {
     });
 }
 
-TEST_F(Avx2Kernel, MultipliesEveryColumnTail) {
+TEST_P(Avx2Kernel, MultipliesEveryColumnTail) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         for (const Scaling& scaling : kScalings) {
             if (!can_run(kernel, scaling)) continue;
@@ -283,7 +291,7 @@ TEST_F(Avx2Kernel, MultipliesEveryColumnTail) {
 }
 
 // Each token has its own power of two, and rows of one token differ by their scales only.
-TEST_F(Avx2Kernel, KeepsTheWholeRangeOfTokens) {
+TEST_P(Avx2Kernel, KeepsTheWholeRangeOfTokens) {
     const float sizes[] = {FLT_MAX / 8, 1e30f, 1.0f, 1e-30f, FLT_MIN, FLT_TRUE_MIN * 8, 0.0f};
     for_each_kernel([&](const CpuGemmKernel& kernel) {
         for (float scale : {1.0f, 1e30f, FLT_MAX, 1e-30f, FLT_MIN, 1e-6f}) {
@@ -304,7 +312,7 @@ TEST_F(Avx2Kernel, KeepsTheWholeRangeOfTokens) {
     });
 }
 
-TEST_F(Avx2Kernel, KeepsTheWholeRangeOfScales) {
+TEST_P(Avx2Kernel, KeepsTheWholeRangeOfScales) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         for (int byte : {0, 1, 100, 200, 254}) {
             TestWeight weight(TileFamily::kE3M2, ScaleMode::kMx, 32, 1, 96, 8);
@@ -328,7 +336,7 @@ TEST_F(Avx2Kernel, KeepsTheWholeRangeOfScales) {
 }
 
 // A large scale over zeros must not push the rest of its row out of range.
-TEST_F(Avx2Kernel, SmallScalesBesideLargeOnesOfZeros) {
+TEST_P(Avx2Kernel, SmallScalesBesideLargeOnesOfZeros) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         TestWeight mx(TileFamily::kE2M3, ScaleMode::kMx, 32, 1, 64, 12);
         TestWeight group(TileFamily::kE2M3, ScaleMode::kGroup, 32, 1, 64, 12);
@@ -346,7 +354,7 @@ TEST_F(Avx2Kernel, SmallScalesBesideLargeOnesOfZeros) {
 }
 
 // The same for activations: the token's power of two follows the largest, which meets zeros only.
-TEST_F(Avx2Kernel, SmallActivationsBesideLargeOnesOverZeros) {
+TEST_P(Avx2Kernel, SmallActivationsBesideLargeOnesOverZeros) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         for (TileFamily family : kFamilies) {
             TestWeight weight(family, ScaleMode::kRow, 0, 1, 64, 22);
@@ -360,7 +368,7 @@ TEST_F(Avx2Kernel, SmallActivationsBesideLargeOnesOverZeros) {
     });
 }
 
-TEST_F(Avx2Kernel, PropagatesInfinityAndNan) {
+TEST_P(Avx2Kernel, PropagatesInfinityAndNan) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         TestWeight weight(TileFamily::kE3M2, ScaleMode::kRow, 0, 1, 48, 14);
         const uint8_t codes[] = {0x00, 0x01, 0x1F, 0x20, 0x21, 0x3F};  // zeros, smallest, largest
@@ -387,7 +395,7 @@ TEST_F(Avx2Kernel, PropagatesInfinityAndNan) {
     });
 }
 
-TEST_F(Avx2Kernel, InfiniteAndNanScalesReachTheirRowOnly) {
+TEST_P(Avx2Kernel, InfiniteAndNanScalesReachTheirRowOnly) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         TestWeight mx(TileFamily::kE3M2, ScaleMode::kMx, 32, 1, 64, 16);
         TestWeight group(TileFamily::kE3M2, ScaleMode::kGroup, 32, 1, 64, 16);
@@ -407,7 +415,7 @@ TEST_F(Avx2Kernel, InfiniteAndNanScalesReachTheirRowOnly) {
 }
 
 // Tokens do not influence each other, and parts of a block packed apart are the block.
-TEST_F(Avx2Kernel, PacksTilesIndependently) {
+TEST_P(Avx2Kernel, PacksTilesIndependently) {
     for_each_kernel([](const CpuGemmKernel& kernel) {
         const int64_t tokens = 2 * kernel.token_tile + 1, split = kernel.token_tile, k = 300;
         Tokens x(tokens, k, 19);
@@ -424,7 +432,7 @@ TEST_F(Avx2Kernel, PacksTilesIndependently) {
     });
 }
 
-TEST_F(Avx2Kernel, ReadsEveryActivationType) {
+TEST_P(Avx2Kernel, ReadsEveryActivationType) {
     const int64_t k = 77;
     std::vector<uint16_t> half(static_cast<size_t>(2 * k)), bf16(half);
     Tokens x(2, k, 20);
@@ -444,6 +452,43 @@ TEST_F(Avx2Kernel, ReadsEveryActivationType) {
         EXPECT_EQ(run(kernel, weight.view(), {half.data(), DataType::kF16, k, 1, 2}, 2), want);
         EXPECT_EQ(run(kernel, weight.view(), {bf16.data(), DataType::kBF16, k, 1, 2}, 2), want);
     });
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, Avx2Kernel, testing::Values(Weights::kPlaced, Weights::kNormal),
+                         [](const auto& weights) {
+                             return weights.param == Weights::kPlaced ? "PlacedWeights"
+                                                                      : "NormalWeights";
+                         });
+
+// Everything is 8 times as large with the one as with the other, so all is rounded alike.
+TEST(Avx2Kernels, GiveTheSameBitsWithWeightsOfEitherKind) {
+    if (detected_isa() < Isa::kAvx2) GTEST_SKIP() << "this processor has no AVX2";
+    const CpuKernelSet& placed = *avx2::kernels(Weights::kPlaced);
+    const CpuKernelSet& normal = *avx2::kernels(Weights::kNormal);
+    ASSERT_EQ(placed.count, normal.count);
+    for (int i = 0; i < placed.count; ++i) {
+        SCOPED_TRACE(placed.kernels[i].name);
+        EXPECT_EQ(placed.kernels[i].algo, normal.kernels[i].algo);
+        for (TileFamily family : kFamilies) {
+            if (placed.kernels[i].arithmetic == Arithmetic::kI8 && family == TileFamily::kE3M2)
+                continue;
+            for (const Scaling& scaling : kScalings) {
+                if (!can_run(placed.kernels[i], scaling)) continue;
+                TestWeight weight(family, scaling.mode, scaling.group_size, 3, 1064, 24);
+                for (int64_t tokens : {1, 4, 5, 15}) {
+                    Tokens x(tokens, 1064, 25);
+                    EXPECT_EQ(run(placed.kernels[i], weight.view(), x.source(), tokens),
+                              run(normal.kernels[i], weight.view(), x.source(), tokens));
+                }
+            }
+        }
+    }
+}
+
+TEST(Avx2Kernels, AreChosenByHowFastSubnormalsAre) {
+    if (detected_isa() < Isa::kAvx2) GTEST_SKIP() << "this processor has no AVX2";
+    const bool slow = has_slow_subnormals();
+    EXPECT_EQ(avx2_kernels(), avx2::kernels(slow ? Weights::kNormal : Weights::kPlaced));
 }
 
 }  // namespace
