@@ -25,12 +25,13 @@ FP6LLM_AVX2_INLINE Lanes load_counts(const int32_t (&counts)[16]) {
 }
 
 struct I16Ops : I16Steps {
-    static constexpr int64_t kSpanColumns = kI16Span;
+    template <class Tile>
+    static constexpr int64_t kSpanColumns = i16_span(Tile::kFamily);
     static constexpr bool kStarts = false, kTimes = false;
 
-    /// 2 groups * 32 columns * 448 (E2M3: 60) * 2^range * 32767 < 2^31.
+    /// 64 columns * 448 (E2M3: 128 * 60) * 2^range * 32767 < 2^31.
     template <class Tile>
-    static constexpr int kRange = Tile::kFamily == TileFamily::kE3M2 ? 1 : 4;
+    static constexpr int kRange = Tile::kFamily == TileFamily::kE3M2 ? 1 : 3;
 
     /// Decoding adds this to what makes values of placed ones, times 8 (E2M3: 2): the sums' low
     /// half-words are value * unit.
@@ -84,6 +85,7 @@ struct I16Ops : I16Steps {
 };
 
 struct I8Ops : I8Steps {
+    template <class Tile>
     static constexpr int64_t kSpanColumns = kI8Span;
     static constexpr bool kStarts = true, kTimes = true;
 
@@ -258,8 +260,7 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
     static_assert(!kTimes || kUnrolledSteps * Ops::kStepColumns == kChunkColumns);
     const uint8_t* weights = block.decoded;
     const int32_t(*counts)[16] = block.counts;
-    constexpr int kSpanGroups = Ops::kSpanColumns / kChunkColumns;
-    [[maybe_unused]] alignas(32) int32_t of_groups[kSpanGroups][kTokens][16];
+    [[maybe_unused]] alignas(32) int32_t of_groups[kMostSpanGroups][kTokens][16];
     for (int64_t i = 0; i < block.part_count; ++i) {
         const Part& part = block.parts[i];
         Lanes sum[kTokens];

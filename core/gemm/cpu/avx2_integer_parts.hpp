@@ -21,6 +21,7 @@ constexpr int64_t kDecodedBytes = 16 * 1024;  ///< decoded at a time: half of a 
 constexpr int64_t kChunkColumns = 32;  ///< an MX group; I8 parts start and end at its multiples
 constexpr int kMaxParts = 64;
 constexpr int kMaxChunks = 32;
+constexpr int kMostSpanGroups = 4;
 
 /// Columns whose products are summed as integers.
 struct Part {
@@ -74,16 +75,18 @@ static inline void cut_groups(const CpuWeightView& weight, int64_t panel, Block*
     block->part_count = count;
 }
 
-/// Parts of MX scales, spans of Ops::kSpanColumns.
+/// Parts of MX scales, spans of Ops::kSpanColumns<Tile>.
 template <class Ops, class Tile>
 static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* block) {
-    constexpr int64_t kSpanGroups = Ops::kSpanColumns / kChunkColumns;
+    constexpr int64_t kSpanColumns = Ops::template kSpanColumns<Tile>;
+    constexpr int64_t kSpanGroups = kSpanColumns / kChunkColumns;
+    static_assert(kSpanGroups <= kMostSpanGroups);
     const int64_t first_group = block->first / kChunkColumns;
     const uint8_t* exponents = weight.e8m0 + (panel * weight.groups + first_group) * 16;
     const int64_t columns = block->end - block->first;
     constexpr int kRange = Ops::template kRange<Tile>;
     int64_t count = 0, chunk = 0;
-    for (int64_t k = 0; k < columns; k += Ops::kSpanColumns) {
+    for (int64_t k = 0; k < columns; k += kSpanColumns) {
         const int64_t rest = weight.groups - first_group - chunk;
         if (rest <= 0) break;  // columns past the last group are padding
         const int64_t groups = rest < kSpanGroups ? rest : kSpanGroups;
@@ -98,7 +101,7 @@ static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* 
             return columns - first < most ? columns - first : most;
         };
         if (near) {
-            block->parts[count++] = {columns_from(k, Ops::kSpanColumns), at, scale, 0, 0, nullptr};
+            block->parts[count++] = {columns_from(k, kSpanColumns), at, scale, 0, 0, nullptr};
         }
         for (int64_t g = 0; g < groups; ++g, exponents += 16) {
             const __m128i d =

@@ -12,7 +12,6 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
     static constexpr int kScratchColumns = 384;
     static constexpr bool kFoldsScales = false;
     static constexpr int64_t kBlockColumns = kI16Columns;
-    static constexpr int64_t kSpanColumns = kI16Span;
     static constexpr float kMost = 32767.0f;
     static constexpr int kHeadRows = 1;
 
@@ -20,9 +19,11 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
         return join_words(rounded(values + 2 * step), rounded(values + 2 * step + kLanes));
     }
 
-    /// 64 columns * 448 (E2M3: 60) * 2^range * 32767 < 2^31.
+    FP6LLM_AVX512_INLINE int64_t span_columns(TileFamily family) { return i16_span(family); }
+
+    /// 64 columns * 448 (E2M3: 128 * 60) * 2^range * 32767 < 2^31.
     FP6LLM_AVX512_INLINE int span_range(TileFamily family) {
-        return family == TileFamily::kE3M2 ? 1 : 4;
+        return family == TileFamily::kE3M2 ? 1 : 3;
     }
 
     FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}

@@ -25,7 +25,6 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
     static constexpr int kScratchColumns = 768;
     static constexpr bool kFoldsScales = false;
     static constexpr int64_t kBlockColumns = kI8Columns;
-    static constexpr int64_t kSpanColumns = kI8Span;
     static constexpr float kMost = 127.0f;
     static constexpr int kBlockTiles = kBlockColumns / kTileCols;
     static constexpr int kHeadRows = 1 + kBlockTiles + 1;
@@ -35,6 +34,8 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
         const float* v = values + 4 * step;
         return join_bytes(rounded(v), rounded(v + 16), rounded(v + 32), rounded(v + 48));
     }
+
+    FP6LLM_AVX512_INLINE int64_t span_columns(TileFamily) { return kI8Span; }
 
     /// 128 columns * 60 * 2^range * 127 < 2^31.
     FP6LLM_AVX512_INLINE int span_range(TileFamily) { return 11; }

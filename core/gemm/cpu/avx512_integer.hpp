@@ -8,7 +8,7 @@
 // avx512_multiply.hpp:
 //
 //   kBlockColumns, kMost            of the activation quantization
-//   kSpanColumns                    that MX scales join
+//   span_columns(family)            that MX scales join
 //   span_range(family)              exponents of a span may be so far apart for its sum to be below 2^31
 //                                   in units of the smallest scale that this allows
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
@@ -62,11 +62,11 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
 
+constexpr int64_t kMostSpanGroups = 4;
+
 /// Sums of the parts of a span, [groups][tokens][panels][16].
-template <class Ops>
-constexpr int64_t kSpanGroups = Ops::kSpanColumns / kMxColumns;
-template <class Ops, int kPanels, int kTokens>
-using Parts = int32_t[kSpanGroups<Ops>][kTokens * kPanels * kLanes];
+template <int kPanels, int kTokens>
+using Parts = int32_t[kMostSpanGroups][kTokens * kPanels * kLanes];
 
 template <class Ops>
 struct IntegerLoops {
@@ -109,9 +109,13 @@ struct IntegerLoops {
         }
     }
 
+    FP6LLM_AVX512_INLINE int64_t span_groups(const CpuWeightView& weight) {
+        return Ops::span_columns(weight.family) / kMxColumns;
+    }
+
     /// Where a part's sums are kept, of those of its span.
     FP6LLM_AVX512_INLINE int64_t part_slot(const CpuWeightView& weight, int64_t group) {
-        return weight.scale_mode == ScaleMode::kMx ? group % kSpanGroups<Ops> : 0;
+        return weight.scale_mode == ScaleMode::kMx ? group % span_groups(weight) : 0;
     }
 
     /// The end of a part: its sums go to memory, from there to the output. Taken from registers, gcc 12
@@ -137,7 +141,7 @@ struct IntegerLoops {
                                             int64_t group, float* out) {
         const int64_t slot = part_slot(weight, group);
         if (weight.scale_mode == ScaleMode::kMx) {
-            if (slot + 1 < kSpanGroups<Ops> && group + 1 < weight.groups) return;
+            if (slot + 1 < span_groups(weight) && group + 1 < weight.groups) return;
             return add_span<kPanels, kTokens>(parts, head, weight, panel, group - slot, slot + 1,
                                               out);
         }
@@ -169,6 +173,32 @@ struct IntegerLoops {
         }
     }
 
+    /// Of each group of a span: what its sums count, as a power of two.
+    using Shifts = __m512i[kMostSpanGroups];
+
+    /// out = fma(joined * s, largest scale, out), joined in integers, `unit` what one of them stands for.
+    template <int kPanels, int kTokens, int kGroups>
+    FP6LLM_AVX512_INLINE void join_parts(const int32_t* parts, const int32_t* head, __m512 unit,
+                                         const Shifts (&shifts)[kPanels],
+                                         const __m512 (&scales)[kPanels], float* out) {
+        constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512 s = _mm512_mul_ps(_mm512_castsi512_ps(broadcast(head + t)), unit);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
+                __m512i joined = _mm512_sllv_epi32(_mm512_load_si512(parts), shifts[p][0]);
+                FP6LLM_AVX512_UNROLL
+                for (int64_t g = 1; g < kGroups; ++g) {
+                    joined = _mm512_add_epi32(
+                        joined, _mm512_sllv_epi32(_mm512_load_si512(parts + g * kPartStride),
+                                                  shifts[p][g]));
+                }
+                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined), s);
+                _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales[p], _mm512_loadu_ps(out)));
+            }
+        }
+    }
+
     /// The end of a span: out = fma(joined * s, largest scale, out).
     template <int kPanels, int kTokens>
     FP6LLM_AVX512_INLINE void add_span(const int32_t* parts, const int32_t* head,
@@ -177,10 +207,10 @@ struct IntegerLoops {
         constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
         const int range = Ops::span_range(weight.family);
         const uint8_t* exponents[kPanels];
-        __m512i shifts[kPanels][kSpanGroups<Ops>];
+        Shifts shifts[kPanels];
         __m512 scales[kPanels];
         SpanExponents spans[kPanels];
-        bool near = groups == kSpanGroups<Ops>;
+        bool near = groups == span_groups(weight);
         for (int p = 0; p < kPanels; ++p) {
             exponents[p] = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
             spans[p] = span_exponents(exponents[p], groups);
@@ -195,7 +225,7 @@ struct IntegerLoops {
         }
         if (!near) {
             alignas(64) float s[kTokens], of_rows[kLanes];
-            alignas(64) double powers[kSpanGroups<Ops> * kLanes];
+            alignas(64) double powers[kMostSpanGroups * kLanes];
             std::memcpy(s, head, sizeof s);
             for (int p = 0; p < kPanels; ++p) {
                 span_powers(exponents[p], groups, spans[p].largest, powers);
@@ -207,20 +237,10 @@ struct IntegerLoops {
             return;
         }
         const __m512 unit = _mm512_set1_ps(1.0f / static_cast<float>(1 << range));
-        for (int t = 0; t < kTokens; ++t) {
-            const __m512 s = _mm512_mul_ps(_mm512_castsi512_ps(broadcast(head + t)), unit);
-            FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
-                __m512i joined = _mm512_sllv_epi32(_mm512_load_si512(parts), shifts[p][0]);
-                FP6LLM_AVX512_UNROLL
-                for (int64_t g = 1; g < kSpanGroups<Ops>; ++g) {
-                    joined = _mm512_add_epi32(
-                        joined, _mm512_sllv_epi32(_mm512_load_si512(parts + g * kPartStride),
-                                                  shifts[p][g]));
-                }
-                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined), s);
-                _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales[p], _mm512_loadu_ps(out)));
-            }
+        if (groups == 2) {
+            join_parts<kPanels, kTokens, 2>(parts, head, unit, shifts, scales, out);
+        } else {
+            join_parts<kPanels, kTokens, kMostSpanGroups>(parts, head, unit, shifts, scales, out);
         }
     }
 
@@ -276,7 +296,7 @@ struct IntegerLoops {
             tiles[p] = tile_address(weight, panel + p, 0);
 
         clear_output(out, kTokens * kPanels);
-        alignas(64) Parts<Ops, kPanels, kTokens> parts;
+        alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
         int64_t block = 0, group = 0, group_end = group_tiles;
         for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
@@ -310,14 +330,14 @@ struct IntegerLoops {
     template <int kPanels, int kTokens>
     static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
         static_assert(Ops::kScratchColumns % Ops::kBlockColumns == 0);
-        static_assert(Ops::kBlockColumns % Ops::kSpanColumns == 0);
+        static_assert(Ops::kBlockColumns == kMostSpanGroups * kMxColumns);  // whole spans
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
         const auto* x = static_cast<const int32_t*>(packed);
         const int64_t group_size = group_columns(weight);
         const int64_t end = block.first + block.columns;
-        alignas(64) Parts<Ops, kPanels, kTokens> parts;
+        alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
         int64_t start = block.first, group = block.first / group_size;
         // Columns past the last group are padding.

@@ -50,7 +50,7 @@ enum class Arithmetic : uint8_t {
 //   group scales   sum = fma(float(part) * s, scale, sum)      at the end   sum * unit
 //   MX scales      sum = fma(float(joined) * s, scale, sum)    at the end   sum * unit
 //
-// MX scales are powers of two: the parts of a span of kI16Span (kI8Span) columns are joined before
+// MX scales are powers of two: the parts of a span of i16_span() (kI8Span) columns are joined before
 // they are rounded. scale is the largest of the row's in the span, and joined the sum of
 // part * (its own / the largest), in fp64 and ascending order. Mostly that is an exact integer times a
 // power of two, which kernels get by other means.
@@ -60,8 +60,11 @@ enum class Arithmetic : uint8_t {
 // (tests/unit/gemm/integer_reference.hpp).
 constexpr int64_t kI16Columns = 128;  // 448 * 32767 * 128 < 2^31
 constexpr int64_t kI8Columns = 128;
-constexpr int64_t kI16Span = 64;
 constexpr int64_t kI8Span = 128;
+/// E3M2's integers have three bits more, which leaves none for exponents of 128 columns.
+constexpr int64_t i16_span(TileFamily family) {
+    return family == TileFamily::kE3M2 ? 64 : 128;
+}
 
 constexpr int64_t kPackStep = 256;  ///< columns; see KernelFunctions::pack_columns
 

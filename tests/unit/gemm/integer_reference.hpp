@@ -14,8 +14,9 @@ inline bool is_integer(Arithmetic arithmetic) {
 
 /// Columns of an activation block, of a span of MX groups, and the largest integer activation.
 constexpr int64_t kActivationBlock = 128;
-inline int64_t span_columns(Arithmetic arithmetic) {
-    return arithmetic == Arithmetic::kI16 ? 64 : 128;
+inline int64_t span_columns(const TestWeight& weight, Arithmetic arithmetic) {
+    const bool wide = weight.view().family == TileFamily::kE3M2;
+    return arithmetic == Arithmetic::kI16 && wide ? 64 : 128;
 }
 inline float largest_integer(Arithmetic arithmetic) {
     return arithmetic == Arithmetic::kI16 ? 32767.0f : 127.0f;
@@ -91,7 +92,7 @@ inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerTok
     const bool row_scales = view.scale_mode == ScaleMode::kRow;
     const int64_t k = view.cols, columns = kActivationBlock;
     const int64_t cut = row_scales                          ? k
-                        : view.scale_mode == ScaleMode::kMx ? span_columns(arithmetic)
+                        : view.scale_mode == ScaleMode::kMx ? span_columns(weight, arithmetic)
                                                             : view.group_size;
     float sum = 0;
     for (int64_t begin = 0, end; begin < k; begin = end) {
