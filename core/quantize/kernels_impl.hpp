@@ -105,30 +105,41 @@ constexpr WholeGroups whole_groups(int64_t count, int64_t group, int64_t block) 
     return {count / group * group, count / group};
 }
 
-template <typename Element, bool kWhole>
-void amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t group,
-                    float* out) noexcept {
+/// Largest magnitude of `n` elements, as it is stored; of finite ones only if kFinite.
+template <typename Element, bool kWhole, bool kFinite>
+FP6LLM_INLINE typename Element::Raw largest_magnitude(const typename Element::Raw* from,
+                                                      int64_t n) noexcept {
     using Raw = typename Element::Raw;
     using Block = RawBlock<Element>;
     using V = typename Block::V;
     constexpr Raw kMask =
         sizeof(Raw) == 2 ? static_cast<Raw>(0x7FFF) : static_cast<Raw>(kMagnitude);
+    V largest{};
+    const auto take = [&largest](V v) {
+        v &= kMask;
+        if constexpr (kFinite) v = v < Element::kRawInf ? v : V{};
+        largest = max_of(largest, v);
+    };
+    int64_t i = 0;
+    for (; i + Block::kCount <= n; i += Block::kCount)
+        take(load<V>(from + i));
+    if (!kWhole && i < n) {
+        V rest{};
+        std::memcpy(&rest, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
+        take(rest);
+    }
+    return horizontal_max<Raw, Block::kCount>(largest);
+}
+
+template <typename Element, bool kWhole>
+void amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t group,
+                    float* out) noexcept {
     while (count > 0) {
         const int64_t n = group < count ? group : count;
-        V largest{};
-        const auto take = [&largest](V v) {
-            v &= kMask;
-            largest = max_of(largest, v < Element::kRawInf ? v : V{});
-        };
-        int64_t i = 0;
-        for (; i + Block::kCount <= n; i += Block::kCount)
-            take(load<V>(from + i));
-        if (!kWhole && i < n) {
-            V rest{};
-            std::memcpy(&rest, from + i, static_cast<size_t>(n - i) * sizeof(Raw));
-            take(rest);
-        }
-        *out++ = Element::magnitude(horizontal_max<Raw, Block::kCount>(largest));
+        typename Element::Raw largest = largest_magnitude<Element, kWhole, false>(from, n);
+        if (largest >= Element::kRawInf)
+            largest = largest_magnitude<Element, kWhole, true>(from, n);
+        *out++ = Element::magnitude(largest);
         from += n, count -= n;
     }
 }

@@ -14,7 +14,7 @@
 // The odd k are in the upper half-words; loading 2 bytes earlier brings the even ones there. Pairs
 // 6 and 7 are the exclusive or of A's (B's) word, shifted, with a look-up by C's spare bits;
 // packing has arranged the spare bits so that what else takes part cancels out (fold_spare in
-// prepack/cpu_tile.cpp), which saves the masks.
+// prepack/cpu_tile_impl.hpp), which saves the masks.
 #pragma once
 
 #include <type_traits>
