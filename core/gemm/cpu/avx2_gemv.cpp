@@ -13,6 +13,7 @@ namespace fp6llm::avx2 {
 namespace {
 
 constexpr int64_t kBlockTiles = 32;  // per chain of fp32 sums: 512 columns
+constexpr int kMxTiles = 2;          // of a group of MX scales
 
 /// Asks for what is read kPrefetchBytes after `tile` in each of kPanels panels; past the first one's
 /// `end`, that is the next call's, behind the other panels.
@@ -29,62 +30,85 @@ FP6LLM_AVX2_INLINE void prefetch_panels(const uint8_t* tile, const uint8_t* end,
     }
 }
 
-/// totals[t][16 * p ...] += scale of the group * (placed weights * activations), over `count` tiles.
+/// Products of a group or of a part of it, which have the same scales: placed weights * activations.
 template <class Tile, int kPanels, int kTokens>
-FP6LLM_AVX2_INLINE void multiply_block(const uint8_t* tiles, int64_t count,
-                                       const uint8_t* panel_end, int64_t panel_bytes,
-                                       const float* x, const PanelScales* scales, int64_t group,
-                                       float* totals) {
+struct BlockSums {
     // Enough independent chains to hide the latency of FMA: 8 registers.
-    constexpr int kSets = kPanels * kTokens == 1 ? 4 : kPanels * kTokens == 2 ? 2 : 1;
-    Floats sums[kPanels][kTokens][kSets];
-    FP6LLM_AVX2_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
-        FP6LLM_AVX2_UNROLL
-        for (int t = 0; t < kTokens; ++t) {
-            FP6LLM_AVX2_UNROLL
-            for (int s = 0; s < kSets; ++s)
-                sums[p][t][s] = zero_floats();
-        }
-    }
-    for (const uint8_t* end = tiles + count * kTileBytes; tiles < end;
-         tiles += kTileBytes, x += kTileCols * kTokens) {
-        prefetch_panels<kPanels>(tiles, panel_end, panel_bytes);
+    static constexpr int kSets = kPanels * kTokens == 1 ? 4 : kPanels * kTokens == 2 ? 2 : 1;
+    Floats values[kPanels][kTokens][kSets];
+
+    FP6LLM_AVX2_MEMBER BlockSums() {
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
-            Tile::decode(tiles + p * panel_bytes,
+            FP6LLM_AVX2_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                FP6LLM_AVX2_UNROLL
+                for (int s = 0; s < kSets; ++s)
+                    values[p][t][s] = zero_floats();
+            }
+        }
+    }
+
+    /// Adds those of a tile of each panel.
+    FP6LLM_AVX2_MEMBER void add_tile(const uint8_t* tile, const uint8_t* panel_end,
+                                     int64_t panel_bytes, const float* x) {
+        prefetch_panels<kPanels>(tile, panel_end, panel_bytes);
+        FP6LLM_AVX2_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            Tile::decode(tile + p * panel_bytes,
                          [&](int k, Floats placed) FP6LLM_AVX2_INLINE_LAMBDA {
                              FP6LLM_AVX2_UNROLL
                              for (int t = 0; t < kTokens; ++t) {
-                                 accumulate_product(sums[p][t][k % kSets], placed,
+                                 accumulate_product(values[p][t][k % kSets], placed,
                                                     all_floats(x[k * kTokens + t]));
                              }
                          });
             if (p + 1 < kPanels) FP6LLM_AVX2_BARRIER();
         }
     }
-    FP6LLM_AVX2_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
-        const Floats scale = scales[p].at(group);
+
+    /// totals[t][16 * p ...] += scale of the group * these.
+    template <bool kMx>
+    FP6LLM_AVX2_MEMBER void add_to(float* totals, const PanelScales* scales, int64_t group) {
         FP6LLM_AVX2_UNROLL
-        for (int t = 0; t < kTokens; ++t) {
-            Floats sum = sums[p][t][0];
+        for (int p = 0; p < kPanels; ++p) {
+            const Floats scale = kMx ? scales[p].power_at(group) : scales[p].at(group);
             FP6LLM_AVX2_UNROLL
-            for (int s = 1; s < kSets; ++s)
-                sum = add(sum, sums[p][t][s]);
-            float* total = totals + (t * kPanels + p) * 16;
-            store_values(total, multiply_add(sum, scale, load_values(total)));
+            for (int t = 0; t < kTokens; ++t) {
+                Floats sum = values[p][t][0];
+                FP6LLM_AVX2_UNROLL
+                for (int s = 1; s < kSets; ++s)
+                    sum = add(sum, values[p][t][s]);
+                float* total = totals + (t * kPanels + p) * 16;
+                store_values(total, multiply_add(sum, scale, load_values(total)));
+            }
         }
+    }
+};
+
+/// totals += MX groups, which are two tiles: one loop, which takes a group at a time. Not inlined: it needs
+/// all registers.
+template <class Tile, int kPanels, int kTokens>
+__attribute__((noinline)) void multiply_mx_groups(const uint8_t* tiles, int64_t panel_bytes,
+                                                  const PanelScales* scales, const float* x,
+                                                  float* totals) {
+    const uint8_t* const panel_end = tiles + panel_bytes;
+    for (int64_t group = 0; tiles != panel_end; ++group) {
+        BlockSums<Tile, kPanels, kTokens> sums;
+        FP6LLM_AVX2_UNROLL
+        for (int i = 0; i < kMxTiles; ++i, tiles += kTileBytes, x += kTileCols * kTokens) {
+            sums.add_tile(tiles, panel_end, panel_bytes, x);
+            FP6LLM_AVX2_BARRIER();
+        }
+        sums.template add_to<true>(totals, scales, group);
     }
 }
 
-/// Not inlined: its hot loop needs all registers.
+/// totals += groups of any size. Not inlined: its hot loop needs all registers.
 template <class Tile, int kPanels, int kTokens>
-__attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, int64_t panel,
+__attribute__((noinline)) void multiply_groups(const CpuWeightView& weight, int64_t panel,
                                                const PanelScales* scales, const float* x,
                                                float* totals) {
-    for (int i = 0; i < kPanels * kTokens; ++i)
-        store_values(totals + i * 16, zero_floats());
     const int64_t panel_bytes = weight.k_tiles * kTileBytes;
     const uint8_t* tiles = weight.tiles + panel * panel_bytes;
     const uint8_t* const panel_end = tiles + panel_bytes;
@@ -94,12 +118,27 @@ __attribute__((noinline)) void multiply_tokens(const CpuWeightView& weight, int6
     for (int64_t i = 0; i < weight.k_tiles;) {
         const int64_t end = group_end < weight.k_tiles ? group_end : weight.k_tiles;
         const int64_t count = end - i < kBlockTiles ? end - i : kBlockTiles;
-        multiply_block<Tile, kPanels, kTokens>(tiles, count, panel_end, panel_bytes, x, scales,
-                                               group, totals);
-        tiles += count * kTileBytes;
-        x += count * kTileCols * kTokens;
+        BlockSums<Tile, kPanels, kTokens> sums;
+        for (const uint8_t* const stop = tiles + count * kTileBytes; tiles < stop;
+             tiles += kTileBytes, x += kTileCols * kTokens) {
+            sums.add_tile(tiles, panel_end, panel_bytes, x);
+        }
+        sums.template add_to<false>(totals, scales, group);
         i += count;
         if (i == group_end) ++group, group_end += group_tiles;
+    }
+}
+
+template <class Tile, int kPanels, int kTokens>
+void multiply_tokens(const CpuWeightView& weight, int64_t panel, const PanelScales* scales,
+                     const float* x, float* totals) {
+    for (int i = 0; i < kPanels * kTokens; ++i)
+        store_values(totals + i * 16, zero_floats());
+    if (weight.scale_mode == ScaleMode::kMx && weight.k_tiles % kMxTiles == 0) {
+        multiply_mx_groups<Tile, kPanels, kTokens>(weight.panel_tiles(panel),
+                                                   weight.k_tiles * kTileBytes, scales, x, totals);
+    } else {
+        multiply_groups<Tile, kPanels, kTokens>(weight, panel, scales, x, totals);
     }
 }
 

@@ -22,7 +22,11 @@ struct PanelScales {
     double factor[16];     ///< of the sums of each row
 
     FP6LLM_AVX2_MEMBER Floats at(int64_t group) const {
-        if (values != nullptr) return load_values(values + group * 16);
+        return values != nullptr ? load_values(values + group * 16) : power_at(group);
+    }
+
+    /// The same where values is nullptr.
+    FP6LLM_AVX2_MEMBER Floats power_at(int64_t group) const {
         const __m128i* from = reinterpret_cast<const __m128i*>(bytes + group * 16);
         return as_floats(
             shift_left<23>({_mm256_cvtepu8_epi32(_mm_loadl_epi64(from)),
