@@ -59,18 +59,24 @@ class ScaleStore {
 
     /// `scales`: [groups] of spec.scale_type.
     void put_row(int64_t row, const uint8_t* scales) const noexcept {
-        const int64_t first = row / kTileRows * groups_ * kTileRows + row % kTileRows;
-        for (int64_t g = 0; g < groups_; ++g) {
-            const int64_t at = first + g * kTileRows;
-            if (spec_.scale_mode == ScaleMode::kMx) {
-                base_[at] = scales[g];
-            } else if (spec_.scale_type == DataType::kF32) {
-                std::memcpy(base_ + at * 4, scales + g * 4, 4);
+        const int64_t groups = groups_;  // of this object, what is stored could be
+        const int64_t first = row / kTileRows * groups * kTileRows + row % kTileRows;
+        if (spec_.scale_mode == ScaleMode::kMx) {
+            uint8_t* to = base_ + first;
+            for (int64_t g = 0; g < groups; ++g)
+                to[g * kTileRows] = scales[g];
+            return;
+        }
+        uint8_t* to = base_ + first * 4;
+        const bool wide = spec_.scale_type == DataType::kF32;
+        for (int64_t g = 0; g < groups; ++g, to += kTileRows * 4) {
+            if (wide) {
+                std::memcpy(to, scales + g * 4, 4);
             } else {
                 uint16_t half;
                 std::memcpy(&half, scales + g * 2, 2);
                 const float value = half_to_float(half);
-                std::memcpy(base_ + at * 4, &value, 4);
+                std::memcpy(to, &value, 4);
             }
         }
     }
@@ -241,8 +247,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
             const int64_t row = panel * kTileRows + r;
             int64_t given = 0;
             if (row < w.rows) {
-                if (!quantizer.row_is_allowed(row)) is_allowed = false;
-                quantizer.quantize_row(row, row_codes, scales, nullptr);
+                if (!quantizer.quantize_row(row, row_codes, scales, nullptr)) is_allowed = false;
                 store.put_row(row, scales);
                 widen(row_codes, w.cols, coding.shift);
                 given = w.cols;

@@ -34,8 +34,8 @@ constexpr double kEstimateError = 0x1p-15, kEstimateTiny = 0x1p-137;
 struct QuantKernelsOfType {
     /// Whether no element is NaN or infinite.
     bool (*all_finite)(const void* w, int64_t count);
-    /// Largest finite magnitude of each group; 0 if there is none.
-    void (*amax)(const void* w, int64_t count, int64_t group, float* amax);
+    /// Largest finite magnitude of each group; 0 if there is none. Returns what all_finite does.
+    bool (*amax)(const void* w, int64_t count, int64_t group, float* amax);
 
     /// The following three are indexed by Rounding. codes: one per byte.
     void (*encode[2])(const FormatInfo& format, const void* w, int64_t count, int64_t group,

@@ -132,24 +132,29 @@ FP6LLM_INLINE typename Element::Raw largest_magnitude(const typename Element::Ra
 }
 
 template <typename Element, bool kWhole>
-void amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t group,
+bool amax_of_groups(const typename Element::Raw* from, int64_t count, int64_t group,
                     float* out) noexcept {
+    bool is_finite = true;
     while (count > 0) {
         const int64_t n = group < count ? group : count;
         typename Element::Raw largest = largest_magnitude<Element, kWhole, false>(from, n);
-        if (largest >= Element::kRawInf)
+        if (largest >= Element::kRawInf) {
+            is_finite = false;
             largest = largest_magnitude<Element, kWhole, true>(from, n);
+        }
         *out++ = Element::magnitude(largest);
         from += n, count -= n;
     }
+    return is_finite;
 }
 
 template <typename Element>
-void amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
+bool amax(const void* w, int64_t count, int64_t group, float* out) noexcept {
     const auto* from = static_cast<const typename Element::Raw*>(w);
     const auto [done, groups] = whole_groups(count, group, RawBlock<Element>::kCount);
-    amax_of_groups<Element, true>(from, done, group, out);
-    amax_of_groups<Element, false>(from + done, count - done, group, out + groups);
+    const bool is_finite = amax_of_groups<Element, true>(from, done, group, out);
+    return amax_of_groups<Element, false>(from + done, count - done, group, out + groups) &&
+           is_finite;
 }
 
 /// A format's constants, ready for rounding vectors to its codes.

@@ -57,14 +57,15 @@ struct ScaleChooser {
     }
 
     /// Calls visit(column, count, scales) for the chunks of a row from left to right. `scales` are
-    /// those of the chunk's groups, or the row's one scale.
+    /// those of the chunk's groups, or the row's one scale. Returns whether all elements are finite.
     template <typename Visit>
-    void for_each_chunk(int64_t row, Visit&& visit) const noexcept {
-        if (w.cols == 0) return;
+    bool for_each_chunk(int64_t row, Visit&& visit) const noexcept {
+        if (w.cols == 0) return true;
+        bool is_finite = true;
         float amax[kChunkGroups], scales[kChunkGroups];
         const auto choose_for = [&](int64_t column, int64_t count) {
             const uint8_t* from = element(w, row, column);
-            kernels.amax(from, count, group(), amax);
+            if (!kernels.amax(from, count, group(), amax)) is_finite = false;
             choose(from, count, amax, scales, nullptr);
         };
         if (whole_rows()) choose_for(0, w.cols);
@@ -73,6 +74,7 @@ struct ScaleChooser {
             if (!whole_rows()) choose_for(column, count);
             visit(column, count, scales);
         }
+        return is_finite;
     }
 };
 
@@ -102,12 +104,14 @@ void require_finite(const MatrixView& w, const QuantKernelsOfType& kernels, Exec
          static_cast<long long>(column));
 }
 
-/// What a matrix loses in each of AUTO's formats.
+/// What a matrix loses in each of AUTO's formats, and whether all its elements are finite.
 struct AutoErrors {
     double of[kAutoCount] = {};
+    bool is_finite = true;
     void add(const AutoErrors& other) noexcept {
         for (int f = 0; f < kAutoCount; ++f)
             of[f] += other.of[f];
+        is_finite = is_finite && other.is_finite;
     }
 };
 
@@ -121,7 +125,7 @@ AutoErrors measured_errors(const ScaleChooser (&choosers)[kAutoCount], int64_t r
     for (int64_t column = 0; column < cols; column += step) {
         const int64_t count = std::min(step, cols - column);
         const uint8_t* from = element(any.w, row, column);
-        any.kernels.amax(from, count, any.group(), amax);
+        if (!any.kernels.amax(from, count, any.group(), amax)) sums.is_finite = false;
         for (int f = 0; f < kAutoCount; ++f) {
             choosers[f].choose(from, count, amax, scales, errors);
             for (int64_t g = 0; g < ceil_div(count, any.group()); ++g)
@@ -138,11 +142,15 @@ AutoErrors estimated_errors(const ScaleChooser (&choosers)[kAutoCount], int64_t 
     float amax[kChunkGroups], scales[kChunkGroups];
     AutoErrors sums;
     const int64_t cols = any.w.cols;
-    if (any.whole_rows()) any.kernels.amax(element(any.w, row, 0), cols, cols, amax);
+    const auto look = [&](int64_t column, int64_t count, int64_t group) {
+        if (!any.kernels.amax(element(any.w, row, column), count, group, amax))
+            sums.is_finite = false;
+    };
+    if (any.whole_rows()) look(0, cols, cols);
     for (int64_t column = 0; column < cols; column += any.chunk()) {
         const int64_t count = std::min(any.chunk(), cols - column);
         const uint8_t* from = element(any.w, row, column);
-        if (!any.whole_rows()) any.kernels.amax(from, count, any.group(), amax);
+        if (!any.whole_rows()) look(column, count, any.group());
         for (int f = 0; f < kAutoCount; ++f) {
             choosers[f].choose(from, count, amax, scales, nullptr);
             sums.of[f] +=
@@ -180,15 +188,11 @@ DataType choose_format(const QuantSpec& spec, const MatrixView& w,
     const FpEnvGuard fp_env;
     const ScaleChooser choosers[] = {{spec, w, kernels, *find_format(kAutoFormats[0])},
                                      {spec, w, kernels, *find_format(kAutoFormats[1])}};
-    bool is_unchecked = w.cols > 0 && spec.non_finite == NonFinite::kError;
-    std::atomic<bool> is_finite{true};
+    const bool is_checked = w.cols > 0 && spec.non_finite == NonFinite::kError;
     const auto over_checked_rows = [&](const auto& row_errors) {
-        const AutoErrors sums = sum_over_rows(w, executor, [&](int64_t row) {
-            if (is_unchecked && !kernels.all_finite(element(w, row, 0), w.cols)) is_finite = false;
-            return is_finite ? row_errors(choosers, row) : AutoErrors{};
-        });
-        if (!is_finite) require_finite(w, kernels, executor);
-        is_unchecked = false;
+        const AutoErrors sums =
+            sum_over_rows(w, executor, [&](int64_t row) { return row_errors(choosers, row); });
+        if (is_checked && !sums.is_finite) require_finite(w, kernels, executor);
         return sums;
     };
     AutoErrors errors;
@@ -226,23 +230,19 @@ RowQuantizer::RowQuantizer(const QuantSpec& spec, const MatrixView& w, Executor&
     format_ = find_format(spec_.format);
 }
 
-bool RowQuantizer::row_is_allowed(int64_t row) const noexcept {
-    return is_checked_ || kernels_.all_finite(element(w_, row, 0), w_.cols);
-}
-
 void RowQuantizer::require_finite(Executor& executor) const {
     fp6llm::require_finite(w_, kernels_, executor);
 }
 
 template <typename Encoded>
-void RowQuantizer::encode_row(int64_t row, void* scales, RowStats* stats,
+bool RowQuantizer::encode_row(int64_t row, void* scales, RowStats* stats,
                               Encoded&& encoded) const noexcept {
     const FpEnvGuard fp_env;
     const ScaleChooser chooser{spec_, w_, kernels_, *format_};
     const int rounding = static_cast<int>(spec_.rounding);
     uint8_t* scale_out = static_cast<uint8_t*>(scales);
     if (stats != nullptr) *stats = {};
-    chooser.for_each_chunk(row, [&](int64_t column, int64_t count, const float* chunk_scales) {
+    const auto encode = [&](int64_t column, int64_t count, const float* chunk_scales) {
         const uint8_t* from = element(w_, row, column);
         const int64_t group = chooser.whole_rows() ? count : chooser.group();
         uint8_t* codes = encoded.buffer(column);
@@ -257,17 +257,18 @@ void RowQuantizer::encode_row(int64_t row, void* scales, RowStats* stats,
         const int64_t groups = ceil_div(count, group);
         encode_scales(spec_.scale_type, chunk_scales, groups, scale_out);
         scale_out += static_cast<size_t>(groups) * spec_.scale_element_bytes();
-    });
+    };
+    return chooser.for_each_chunk(row, encode) || is_checked_;
 }
 
-void RowQuantizer::quantize_row(int64_t row, uint8_t* codes, void* scales,
+bool RowQuantizer::quantize_row(int64_t row, uint8_t* codes, void* scales,
                                 RowStats* stats) const noexcept {
     struct {
         uint8_t* codes;
         uint8_t* buffer(int64_t column) const noexcept { return codes + column; }
         void done(int64_t, int64_t) const noexcept {}
     } in_place{codes};
-    encode_row(row, scales, stats, in_place);
+    return encode_row(row, scales, stats, in_place);
 }
 
 void RowQuantizer::quantize_row_packed(int64_t row, uint8_t* packed, void* scales,

@@ -16,7 +16,7 @@ namespace fp6llm {
 /// When NonFinite::kError looks at the elements.
 enum class FiniteCheck {
     kFirst,   ///< all of them, before any is encoded
-    kByRows,  ///< row by row, while a row is in the cache: the caller asks row_is_allowed()
+    kByRows,  ///< row by row, as it is encoded: quantize_row() tells
 };
 
 class RowQuantizer {
@@ -33,16 +33,15 @@ class RowQuantizer {
     /// The spec with AUTO resolved.
     const QuantSpec& spec() const noexcept { return spec_; }
 
-    /// False for a row that NonFinite::kError refuses and nothing has looked at yet.
-    bool row_is_allowed(int64_t row) const noexcept;
-    /// Throws as the constructor does, for a caller that found such a row.
+    /// Throws as the constructor does, for a caller that found a row refused.
     void require_finite(Executor& executor) const;
 
-    /// Quantizes one row. Thread-safe.
+    /// Quantizes one row. Thread-safe. False for a row that NonFinite::kError refuses, under
+    /// FiniteCheck::kByRows; what it wrote then is of no use.
     /// @param codes   [cols], one code per byte
     /// @param scales  [spec().groups(cols)] of spec().scale_type; decode_scales() gives fp32
     /// @param stats   nullptr, or receives the row's statistics (slower)
-    void quantize_row(int64_t row, uint8_t* codes, void* scales, RowStats* stats) const noexcept;
+    bool quantize_row(int64_t row, uint8_t* codes, void* scales, RowStats* stats) const noexcept;
 
     /// The same with plain codes: [spec().row_code_bytes(cols)] bytes.
     void quantize_row_packed(int64_t row, uint8_t* packed, void* scales,
@@ -50,7 +49,7 @@ class RowQuantizer {
 
   private:
     template <typename Encoded>
-    void encode_row(int64_t row, void* scales, RowStats* stats, Encoded&& encoded) const noexcept;
+    bool encode_row(int64_t row, void* scales, RowStats* stats, Encoded&& encoded) const noexcept;
 
     QuantSpec spec_;
     MatrixView w_;

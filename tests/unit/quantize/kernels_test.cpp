@@ -125,7 +125,7 @@ TEST_P(QuantKernelsTest, GroupsHaveTheirOwnScale) {
                 loops.encode[0](format, view.data, count, group, scales.data(), codes.data());
                 loops.encode_measured[0](format, view.data, count, group, scales.data(),
                                          measured.data(), &stats);
-                loops.amax(view.data, count, group, amax.data());
+                EXPECT_TRUE(loops.amax(view.data, count, group, amax.data()));
                 EXPECT_EQ(codes, measured);
                 EXPECT_EQ(codes.back(), 0xAA);
                 std::vector<float> expected_amax(groups);
@@ -153,8 +153,11 @@ TEST_P(QuantKernelsTest, FindsEveryNonFiniteElement) {
                 ASSERT_FALSE(loops.all_finite(view.data, 200)) << c;
                 ASSERT_TRUE(loops.all_finite(view.data, c)) << c;
                 float amax = 0;
-                loops.amax(view.data, 200, 200, &amax);
+                ASSERT_FALSE(loops.amax(view.data, 200, 200, &amax)) << c;
                 ASSERT_EQ(amax, c == 199 ? w.at(0, 198) : w.at(0, 199)) << "left out of amax";
+                float of_groups[13];
+                ASSERT_FALSE(loops.amax(view.data, 200, 16, of_groups)) << c;
+                ASSERT_TRUE(loops.amax(view.data, c, 16, of_groups)) << c;
                 w.set(0, c, 1.0f + static_cast<float>(c));
             }
         }
