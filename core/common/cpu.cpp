@@ -38,23 +38,18 @@ uint64_t positive_sysconf(int name) noexcept {
 }
 
 #if defined(__x86_64__)
-/// Nanoseconds that a chain of FMAs by `factor` takes, the least of a few tries.
-__attribute__((target("avx2,fma"))) int64_t chain_nanoseconds(float factor) noexcept {
-    using Clock = std::chrono::steady_clock;
-    const __m256 factors = _mm256_set1_ps(factor), ones = _mm256_set1_ps(1.0f);
-    int64_t least = INT64_MAX;
-    for (int round = 0; round < 8; ++round) {
-        __m256 sum = ones;
-        const Clock::time_point start = Clock::now();
-        for (int i = 0; i < 32; ++i) {
-            // In assembly: no compiler may move it, or know the sum.
-            asm volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "x"(factors), "x"(ones));
-        }
-        const auto time = Clock::now() - start;
-        least = std::min<int64_t>(
-            least, std::chrono::duration_cast<std::chrono::nanoseconds>(time).count());
+/// Nanoseconds that a chain of 64 FMAs by `factor` takes. Of 128 bits: a processor's first wider ones are
+/// slow by themselves.
+__attribute__((target("avx,fma"))) int64_t chain_nanoseconds(float factor) noexcept {
+    const __m128 factors = _mm_set1_ps(factor), ones = _mm_set1_ps(1.0f);
+    __m128 sum = ones;
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 64; ++i) {
+        // In assembly: no compiler may move it, or know the sum.
+        asm volatile("vfmadd231ps %1, %2, %0" : "+x"(sum) : "x"(factors), "x"(ones));
     }
-    return least;
+    const auto time = std::chrono::steady_clock::now() - start;
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count();
 }
 #endif
 
@@ -64,8 +59,13 @@ bool are_subnormals_slow([[maybe_unused]] const char* told) noexcept {
     if (told != nullptr && std::strcmp(told, "fast") == 0) return false;
     if (detected_isa() < Isa::kAvx2) return false;
     const FpEnvGuard fp_env;
-    // With the clock's own time, 32 FMAs are about 70 ns; 32 assists would be more than 1000.
-    return chain_nanoseconds(0x1p-128f) > 4 * chain_nanoseconds(0x1p-120f) + 100;
+    int64_t normal = INT64_MAX, subnormal = INT64_MAX;  // of a few tries: others interrupt
+    for (int round = 0; round < 8; ++round) {
+        normal = std::min(normal, chain_nanoseconds(0x1p-120f));
+        subnormal = std::min(subnormal, chain_nanoseconds(0x1p-128f));
+    }
+    // With the clock's own time, 64 FMAs are about 100 ns; 64 assists would be 2000.
+    return subnormal > 4 * normal + 100;
 #else
     return false;
 #endif

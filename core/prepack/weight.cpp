@@ -59,7 +59,7 @@ class ScaleStore {
 
     /// `scales`: [groups] of spec.scale_type.
     void put_row(int64_t row, const uint8_t* scales) const noexcept {
-        const int64_t groups = groups_;  // of this object, what is stored could be
+        const int64_t groups = groups_;  // for all that gcc knows, stores change *this
         const int64_t first = row / kTileRows * groups * kTileRows + row % kTileRows;
         if (spec_.scale_mode == ScaleMode::kMx) {
             uint8_t* to = base_ + first;

@@ -188,11 +188,11 @@ DataType choose_format(const QuantSpec& spec, const MatrixView& w,
     const FpEnvGuard fp_env;
     const ScaleChooser choosers[] = {{spec, w, kernels, *find_format(kAutoFormats[0])},
                                      {spec, w, kernels, *find_format(kAutoFormats[1])}};
-    const bool is_checked = w.cols > 0 && spec.non_finite == NonFinite::kError;
+    const bool must_be_finite = w.cols > 0 && spec.non_finite == NonFinite::kError;
     const auto over_checked_rows = [&](const auto& row_errors) {
         const AutoErrors sums =
             sum_over_rows(w, executor, [&](int64_t row) { return row_errors(choosers, row); });
-        if (is_checked && !sums.is_finite) require_finite(w, kernels, executor);
+        if (must_be_finite && !sums.is_finite) require_finite(w, kernels, executor);
         return sums;
     };
     AutoErrors errors;

@@ -113,15 +113,16 @@ struct E2M3Tile {
     }
 };
 
+/// What NormalTile adds last. Not its member: that would have external linkage.
+alignas(32) constexpr float kTakenBack[8] = {-0x1p-116f, -0x1p-116f, -0x1p-116f, -0x1p-116f,
+                                             -0x1p-116f, -0x1p-116f, -0x1p-116f, -0x1p-116f};
+
 /// A tile of either format that decodes to normal numbers, 8 times as large: for processors that take
 /// 100 cycles and more where a factor is subnormal, Intel's. Their additions do not, and these are exact:
 /// placed values are multiples of 2^-129 below 2^-119, their sums with it normal.
 template <class Tile>
 struct NormalTile : Tile {
     static constexpr int kPlacedExponent = Tile::kPlacedExponent + 3;
-    alignas(32) static constexpr float kEightfold[8] = {-0x1p-116f, -0x1p-116f, -0x1p-116f,
-                                                        -0x1p-116f, -0x1p-116f, -0x1p-116f,
-                                                        -0x1p-116f, -0x1p-116f};
 
     /// As of Tile.
     template <class Use>
@@ -130,8 +131,8 @@ struct NormalTile : Tile {
             Floats normal = add(placed, all_floats(0x1p-119f));
             const __m256 eight = _mm256_set1_ps(8.0f);
             // The addend from memory: gcc 12 would put other registers by for it.
-            asm("vfmadd213ps %2, %1, %0" : "+x"(normal.lo) : "x"(eight), "m"(kEightfold));
-            asm("vfmadd213ps %2, %1, %0" : "+x"(normal.hi) : "x"(eight), "m"(kEightfold));
+            asm("vfmadd213ps %2, %1, %0" : "+x"(normal.lo) : "x"(eight), "m"(kTakenBack));
+            asm("vfmadd213ps %2, %1, %0" : "+x"(normal.hi) : "x"(eight), "m"(kTakenBack));
             use(k, normal);
         });
     }

@@ -33,8 +33,7 @@ struct I16Ops : I16Steps {
     template <class Tile>
     static constexpr int kRange = Tile::kFamily == TileFamily::kE3M2 ? 1 : 3;
 
-    /// Decoding adds this to what makes values of placed ones, times 8 (E2M3: 2): the sums' low
-    /// half-words are value * unit.
+    /// Decoding adds this to value * 8 (E2M3: * 2): the sums' low half-words are value * unit.
     template <class Tile>
     static constexpr float kAddend = Tile::kFamily == TileFamily::kE3M2 ? 0x1.8p22f : 0x1.8p21f;
 

@@ -2,7 +2,7 @@
 // (about 2^-124, avx2_decode.hpp) and activations below 2^91 (avx2_pack.hpp); a row's scales are
 // multiplied by the power of two that brings the largest into [2^126, 2^127], so that
 //
-//   |x| * |placed value| * |scale| < 2^91 * 2^-119 * 2^127 = 2^99
+//   |x| * |placed value| * |scale| < 2^91 * 2^-119 * 2^127 = 2^99       (NormalTile's: 2^102)
 //
 // no sum overflows, and a scale keeps full precision down to 2^-120 of its row's largest (smaller
 // ones count as less or nothing, which shows only where all larger ones meet zeros). All powers of
