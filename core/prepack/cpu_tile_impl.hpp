@@ -142,7 +142,7 @@ inline void fold_spare(S16E2M3, Rows (&words)[3]) noexcept {
 inline void transpose(Rows (&m)[4]) noexcept {
 #if defined(__AVX2__)
 #define FP6LLM_SHUFFLE(a, b, i, j, k, l) \
-    __builtin_shufflevector(a, b, i, j, k, l, i + 4, j + 4, k + 4, l + 4)
+    __builtin_shufflevector(a, b, i, j, k, l, (i) + 4, (j) + 4, (k) + 4, (l) + 4)
     constexpr int b = 8;
 #else
 #define FP6LLM_SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
