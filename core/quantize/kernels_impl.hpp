@@ -69,30 +69,6 @@ struct RawBlock {
     using V = Vec<Raw, kCount>;
 };
 
-template <typename Element>
-bool all_finite(const void* w, int64_t count) noexcept {
-    using Raw = typename Element::Raw;
-    using Block = RawBlock<Element>;
-    using V = typename Block::V;
-    constexpr Raw kMask =
-        sizeof(Raw) == 2 ? static_cast<Raw>(0x7FFF) : static_cast<Raw>(kMagnitude);
-    const Raw* from = static_cast<const Raw*>(w);
-    V largest[4] = {};
-    int64_t i = 0;
-    for (; i + 4 * Block::kCount <= count; i += 4 * Block::kCount) {
-        for (int j = 0; j < 4; ++j) {
-            largest[j] = max_of(largest[j], load<V>(from + i + j * Block::kCount) & kMask);
-        }
-    }
-    const V all = max_of(max_of(largest[0], largest[1]), max_of(largest[2], largest[3]));
-    Raw result = horizontal_max<Raw, Block::kCount>(all);
-    for (; i < count; ++i) {
-        const Raw magnitude = from[i] & kMask;
-        result = magnitude > result ? magnitude : result;
-    }
-    return result < Element::kRawInf;
-}
-
 /// Leading groups that are whole blocks. Loops over those without a thought of rests are the faster, as
 /// gcc keeps constants in registers only where it sees no call of memcpy.
 struct WholeGroups {
@@ -129,6 +105,12 @@ FP6LLM_INLINE typename Element::Raw largest_magnitude(const typename Element::Ra
         take(rest);
     }
     return horizontal_max<Raw, Block::kCount>(largest);
+}
+
+template <typename Element>
+bool all_finite(const void* w, int64_t count) noexcept {
+    const auto* from = static_cast<const typename Element::Raw*>(w);
+    return largest_magnitude<Element, false, false>(from, count) < Element::kRawInf;
 }
 
 template <typename Element, bool kWhole>

@@ -119,7 +119,8 @@ alignas(32) constexpr float kTakenBack[8] = {-0x1p-116f, -0x1p-116f, -0x1p-116f,
 
 /// A tile of either format that decodes to normal numbers, 8 times as large: for processors that take
 /// 100 cycles and more where a factor is subnormal, Intel's. Their additions do not, and these are exact:
-/// placed values are multiples of 2^-129 below 2^-119, their sums with it normal.
+/// placed values are multiples of 2^-129 below 2^-119, their sums with it normal. Only zeros lose their
+/// sign, which no sum shows.
 template <class Tile>
 struct NormalTile : Tile {
     static constexpr int kPlacedExponent = Tile::kPlacedExponent + 3;

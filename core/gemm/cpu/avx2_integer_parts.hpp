@@ -21,7 +21,6 @@ constexpr int64_t kDecodedBytes = 16 * 1024;  ///< decoded at a time: half of a 
 constexpr int64_t kChunkColumns = 32;  ///< an MX group; I8 parts start and end at its multiples
 constexpr int kMaxParts = 64;
 constexpr int kMaxChunks = 32;
-constexpr int kMostSpanGroups = 4;
 
 /// Columns whose products are summed as integers.
 struct Part {

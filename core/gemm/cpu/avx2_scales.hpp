@@ -22,7 +22,8 @@ struct PanelScales {
     double factor[16];     ///< of the sums of each row
 
     FP6LLM_AVX2_MEMBER Floats at(int64_t group) const {
-        return values != nullptr ? load_values(values + group * 16) : power_at(group);
+        if (values != nullptr) return load_values(values + group * 16);
+        return power_at(group);
     }
 
     /// The same where values is nullptr.

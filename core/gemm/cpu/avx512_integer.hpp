@@ -62,8 +62,6 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
 
-constexpr int64_t kMostSpanGroups = 4;
-
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <int kPanels, int kTokens>
 using Parts = int32_t[kMostSpanGroups][kTokens * kPanels * kLanes];

@@ -13,6 +13,7 @@ namespace fp6llm {
 namespace {
 
 constexpr int kSpanRows = 16;
+constexpr int kMostSpanGroups = 4;
 
 inline __m128i load_exponents(const uint8_t* from) noexcept {
     __m128i exponents;
