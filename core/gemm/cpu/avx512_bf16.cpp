@@ -14,12 +14,12 @@ struct Bf16Weights {
     static constexpr int kChains = 12;
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
-    static constexpr bool kFoldsScales = false;
+    static constexpr bool kFoldsScales = true;
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 
-    template <class Use>
-    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+    template <class AnyTable, class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
         for_each_pair(table, tile, use);
     }
 

@@ -40,6 +40,22 @@ FP6LLM_AVX512_INLINE Bf16Table load_bf16_table(TileFamily family) {
     return {join_words(load(0), load(16)), join_words(load(32), load(48))};
 }
 
+/// bf16 values over 2^apart, a word's `apart` in its exponent field. Values have no -0, from which
+/// subtracting would borrow.
+struct FoldedTable : WordTable {
+    __m512i apart;
+};
+
+/// `apart`, at most kMostApart, is still to be set.
+FP6LLM_AVX512_INLINE FoldedTable load_folded_table(TileFamily family) {
+    const Bf16Table values = load_bf16_table(family);
+    const auto without_minus_zero = [](__m512i words) {
+        return _mm512_maskz_mov_epi16(_mm512_test_epi16_mask(words, _mm512_set1_epi16(0x7FFF)),
+                                      words);
+    };
+    return {{values.low, without_minus_zero(values.high)}, _mm512_setzero_si512()};
+}
+
 /// The three vectors of a tile.
 struct TileWords {
     __m512i a, b, c;
@@ -75,9 +91,15 @@ FP6LLM_AVX512_INLINE __m512i decode_pair(const WordTable& table, const TileWords
     return _mm512_permutex2var_epi16(table.low, pair_codes<kPair>(words), table.high);
 }
 
-/// Calls use(pair index, bf16 pairs) for the eight pairs of a tile.
-template <class Use>
-FP6LLM_AVX512_INLINE void for_each_pair(const WordTable& table, const uint8_t* tile, Use use) {
+template <int kPair>
+FP6LLM_AVX512_INLINE __m512i decode_pair(const FoldedTable& table, const TileWords& words) {
+    const WordTable& values = table;
+    return _mm512_subs_epu16(decode_pair<kPair>(values, words), table.apart);  // zero stays zero
+}
+
+/// Calls use(pair index, pairs of words) for the eight pairs of a tile.
+template <class Table, class Use>
+FP6LLM_AVX512_INLINE void for_each_pair(const Table& table, const uint8_t* tile, Use use) {
     const TileWords words = load_tile(tile);
     use(0, decode_pair<0>(table, words));
     use(1, decode_pair<1>(table, words));
@@ -105,6 +127,16 @@ FP6LLM_AVX512_INLINE __m512 e8m0_values(__m128i bytes) {
     const __m512i bits = _mm512_max_epu32(_mm512_slli_epi32(exponent, 23), subnormal_bit);
     const __mmask16 nan = _mm512_cmpeq_epi32_mask(exponent, _mm512_set1_epi32(255));
     return _mm512_castsi512_ps(_mm512_mask_or_epi32(bits, nan, bits, subnormal_bit));
+}
+
+/// Exponents of MX scales that a FoldedTable takes: the least of 2^-4 is still a normal bf16 then.
+constexpr int kMostApart = 60;
+
+/// FoldedTable::apart of 16 rows: how far `exponents` are below `largest`.
+FP6LLM_AVX512_INLINE __m512i exponents_apart(__m128i largest, const uint8_t* exponents) {
+    const __m512i apart =
+        _mm512_cvtepu8_epi32(_mm_sub_epi8(largest, load_exponents(exponents)));
+    return _mm512_or_si512(_mm512_slli_epi32(apart, 7), _mm512_slli_epi32(apart, 23));
 }
 
 /// Scales of the panel's rows for one group.

@@ -20,8 +20,8 @@ struct F32Ops : FloatLoops<F32Ops> {
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 
-    template <class Use>
-    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+    template <class AnyTable, class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
         for_each_pair(table, tile, [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
             use(2 * pair, _mm512_castps_si512(even_values(values)));
             use(2 * pair + 1, _mm512_castps_si512(odd_values(values)));

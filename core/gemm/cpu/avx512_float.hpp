@@ -36,12 +36,11 @@ struct FloatLoops {
         pack_plain_tile<Ops>(x, first, count, k0, k1, out);
     }
 
-    /// The end of a group: out [kTokens][kPanels][16] += scale * total. By way of memory: taken from
-    /// registers, gcc 12 spills sums in the loop that makes them.
-    template <int kPanels, int kTokens, int kSets>
+    /// The end of a group: out [kTokens][kPanels][16] += scales_of(panel of these) * total. By way of
+    /// memory: taken from registers, gcc 12 spills sums in the loop that makes them.
+    template <int kPanels, int kTokens, int kSets, class Scales>
     FP6LLM_AVX512_INLINE void add_groups(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
-                                         const CpuWeightView& weight, int64_t panel, int64_t group,
-                                         float* out) {
+                                         Scales scales_of, float* out) {
         alignas(64) float totals[kPanels * kTokens * kLanes];
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
@@ -53,7 +52,7 @@ struct FloatLoops {
         FP6LLM_AVX512_LAUNDER_MEMORY(total);
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
-            const __m512 scales = load_scales(weight, panel + p, group);
+            const __m512 scales = scales_of(p);
             float* at = out + p * kLanes;
             for (int t = 0; t < kTokens; ++t, total += kLanes, at += kPanels * kLanes) {
                 const __m512 old = _mm512_loadu_ps(at);
@@ -65,8 +64,11 @@ struct FloatLoops {
     /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
     /// [kTokens][16 * kPanels].
     template <int kPanels, int kTokens>
-    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* packed,
-                                float* out) {
+    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding& folding,
+                                const void* packed, float* out) {
+        if constexpr (kPanels == 1) {
+            if (folding.on) return multiply_folded<kTokens>(weight, panel, folding, packed, out);
+        }
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         const typename Ops::Table table = Ops::load_table(weight.family);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
@@ -87,8 +89,43 @@ struct FloatLoops {
             do {  // groups are not empty
                 multiply_panels(weight, panel, table, tiles, x, sums);
             } while (++i < count);
-            add_groups(sums, weight, panel, group, out);
+            add_groups(
+                sums,
+                [&](int p) FP6LLM_AVX512_INLINE_LAMBDA {
+                    return load_scales(weight, panel + p, group);
+                },
+                out);
         }
+    }
+
+    /// The same of one panel with folded scales.
+    template <int kTokens>
+    [[gnu::noinline]] static void multiply_folded(const CpuWeightView& weight, int64_t panel,
+                                                  const Folding& folding, const void* packed,
+                                                  float* out) {
+        constexpr int kSets = sum_sets<Ops, 1, kTokens>();
+        FoldedTable table = load_folded_table(weight.family);
+        const int64_t group_tiles = weight.group_size / kTileCols;
+        const auto* x = static_cast<const typename Ops::Step*>(packed);
+        const uint8_t* tiles[1] = {tile_address(weight, panel, 0)};
+        const uint8_t* exponents = weight.e8m0 + panel * weight.groups * kLanes;
+
+        Sums<Ops, kTokens, kSets> sums[1];
+        sums[0].clear();
+        int64_t left = weight.k_tiles;
+        do {
+            table.apart = exponents_apart(folding.largest[0], exponents);
+            exponents += kLanes;
+            int64_t count = left < group_tiles ? left : group_tiles;
+            left -= count;
+            do {
+                multiply_panels(weight, panel, table, tiles, x, sums);
+            } while (--count > 0);
+        } while (left > 0);
+        clear_output(out, kTokens);
+        add_groups(
+            sums, [&](int) FP6LLM_AVX512_INLINE_LAMBDA { return e8m0_values(folding.largest[0]); },
+            out);
     }
 
     /// gemm: out [kTokens][16 * kPanels] += block * x, x [steps of the block][kTokens].
@@ -98,9 +135,10 @@ struct FloatLoops {
         const auto* w = static_cast<const typename Ops::Step*>(block.scratch);
         const auto* x = static_cast<const typename Ops::Step*>(packed);
         const CpuWeightView& weight = *block.weight;
+        const Folding& folding = *block.folding;
         const int64_t group_size =
-            block.folded ? weight.k_tiles * kTileCols : group_columns(weight);
-        const int64_t groups = block.folded ? 1 : weight.groups;
+            folding.on ? weight.k_tiles * kTileCols : group_columns(weight);
+        const int64_t groups = folding.on ? 1 : weight.groups;
         const int64_t end = block.first + block.columns;
         int64_t group = block.first / group_size;
         // Columns past the last group are padding.
@@ -113,11 +151,11 @@ struct FloatLoops {
             for (int p = 0; p < kPanels; ++p)
                 sums[p].clear();
             // Parts of groups are multiples of 8 columns, so of kSets <= 4 steps.
-            multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
-                const __m512 scales = block.folded ? _mm512_set1_ps(1.0f)
-                                                   : load_scales(weight, block.panel + p, group);
+                const __m512 scales = folding.on ? e8m0_values(folding.largest[p])
+                                                 : load_scales(weight, block.panel + p, group);
                 add_scaled(sums[p], scales, out + p * kLanes, kPanels * kLanes);
             }
             k = stop;

@@ -61,6 +61,7 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 }
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
+constexpr int kMostSpanTokens = 6;   ///< of two panels: their sums of a group and of a span fit in registers
 
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <int kPanels, int kTokens>
@@ -171,29 +172,82 @@ struct IntegerLoops {
         }
     }
 
-    /// Of each group of a span: what its sums count, as a power of two.
-    using Shifts = __m512i[kMostSpanGroups];
+    /// How the groups of a span are joined in integers, by panel.
+    template <int kPanels>
+    struct Span {
+        __m512i shifts[kPanels][kMostSpanGroups];  ///< what sums of each group count: a power of two
+        __m512 scales[kPanels];                    ///< the largest of each row
+    };
 
-    /// out = fma(joined * s, largest scale, out), joined in integers, `unit` what one of them stands for.
+    /// `groups` of them, from `group` on. Whether their exponents are near enough.
+    template <int kPanels>
+    FP6LLM_AVX512_INLINE bool load_span(const CpuWeightView& weight, int64_t panel, int64_t group,
+                                        int64_t groups, Span<kPanels>& span) {
+        const int range = Ops::span_range(weight.family);
+        bool near = true;
+        for (int p = 0; p < kPanels; ++p) {
+            const uint8_t* exponents =
+                weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const SpanExponents own = span_exponents(exponents, groups);
+            near = near && are_within(own, range);
+            for (int64_t g = 0; g < groups; ++g) {
+                const __m128i apart =
+                    _mm_sub_epi8(own.largest, load_exponents(exponents + g * kLanes));
+                span.shifts[p][g] =
+                    _mm512_sub_epi32(_mm512_set1_epi32(range), _mm512_cvtepu8_epi32(apart));
+            }
+            span.scales[p] = e8m0_values(own.largest);
+        }
+        return near;
+    }
+
+    /// What a token's joined sums count: its block's scale, and less for Span::shifts.
+    FP6LLM_AVX512_INLINE __m512 joined_unit(const int32_t* scale, TileFamily family) {
+        const float unit = 1.0f / static_cast<float>(1 << Ops::span_range(family));
+        return _mm512_mul_ps(_mm512_castsi512_ps(broadcast(scale)), _mm512_set1_ps(unit));
+    }
+
+    /// out = fma(joined * s, largest scale, out), joined in integers.
     template <int kPanels, int kTokens, int kGroups>
-    FP6LLM_AVX512_INLINE void join_parts(const int32_t* parts, const int32_t* head, __m512 unit,
-                                         const Shifts (&shifts)[kPanels],
-                                         const __m512 (&scales)[kPanels], float* out) {
+    FP6LLM_AVX512_INLINE void join_parts(const int32_t* parts, const int32_t* head,
+                                         TileFamily family, const Span<kPanels>& span, float* out) {
         constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
         for (int t = 0; t < kTokens; ++t) {
-            const __m512 s = _mm512_mul_ps(_mm512_castsi512_ps(broadcast(head + t)), unit);
+            const __m512 s = joined_unit(head + t, family);
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
-                __m512i joined = _mm512_sllv_epi32(_mm512_load_si512(parts), shifts[p][0]);
+                __m512i joined =
+                    _mm512_sllv_epi32(_mm512_load_si512(parts), span.shifts[p][0]);
                 FP6LLM_AVX512_UNROLL
                 for (int64_t g = 1; g < kGroups; ++g) {
                     joined = _mm512_add_epi32(
                         joined, _mm512_sllv_epi32(_mm512_load_si512(parts + g * kPartStride),
-                                                  shifts[p][g]));
+                                                  span.shifts[p][g]));
                 }
                 const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined), s);
-                _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales[p], _mm512_loadu_ps(out)));
+                _mm512_storeu_ps(out,
+                                 _mm512_fmadd_ps(values, span.scales[p], _mm512_loadu_ps(out)));
             }
+        }
+    }
+
+    /// The same of any exponents, in fp64.
+    template <int kPanels, int kTokens>
+    FP6LLM_AVX512_INLINE void join_wide_parts(const int32_t* parts, const int32_t* head,
+                                              const CpuWeightView& weight, int64_t panel,
+                                              int64_t group, int64_t groups, float* out) {
+        alignas(64) float s[kTokens], of_rows[kLanes];
+        alignas(64) double powers[kMostSpanGroups * kLanes];
+        std::memcpy(s, head, sizeof s);
+        for (int p = 0; p < kPanels; ++p) {
+            const uint8_t* exponents =
+                weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const __m128i largest = span_exponents(exponents, groups).largest;
+            span_powers(exponents, groups, largest, powers);
+            _mm512_store_ps(of_rows, e8m0_values(largest));
+            add_wide_span({parts + p * kLanes, kTokens * kPanels * kLanes, kPanels * kLanes, powers,
+                           groups, of_rows},
+                          s, kTokens, out + p * kLanes);
         }
     }
 
@@ -202,43 +256,13 @@ struct IntegerLoops {
     FP6LLM_AVX512_INLINE void add_span(const int32_t* parts, const int32_t* head,
                                        const CpuWeightView& weight, int64_t panel, int64_t group,
                                        int64_t groups, float* out) {
-        constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
-        const int range = Ops::span_range(weight.family);
-        const uint8_t* exponents[kPanels];
-        Shifts shifts[kPanels];
-        __m512 scales[kPanels];
-        SpanExponents spans[kPanels];
-        bool near = groups == span_groups(weight);
-        for (int p = 0; p < kPanels; ++p) {
-            exponents[p] = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
-            spans[p] = span_exponents(exponents[p], groups);
-            near = near && are_within(spans[p], range);
-            for (int64_t g = 0; g < groups; ++g) {
-                const __m128i own = load_exponents(exponents[p] + g * kLanes);
-                const __m128i apart = _mm_sub_epi8(spans[p].largest, own);
-                shifts[p][g] =
-                    _mm512_sub_epi32(_mm512_set1_epi32(range), _mm512_cvtepu8_epi32(apart));
-            }
-            scales[p] = e8m0_values(spans[p].largest);
-        }
-        if (!near) {
-            alignas(64) float s[kTokens], of_rows[kLanes];
-            alignas(64) double powers[kMostSpanGroups * kLanes];
-            std::memcpy(s, head, sizeof s);
-            for (int p = 0; p < kPanels; ++p) {
-                span_powers(exponents[p], groups, spans[p].largest, powers);
-                _mm512_store_ps(of_rows, scales[p]);
-                const WideSpan span = {
-                    parts + p * kLanes, kPartStride, kPanels * kLanes, powers, groups, of_rows};
-                add_wide_span(span, s, kTokens, out + p * kLanes);
-            }
-            return;
-        }
-        const __m512 unit = _mm512_set1_ps(1.0f / static_cast<float>(1 << range));
-        if (groups == 2) {
-            join_parts<kPanels, kTokens, 2>(parts, head, unit, shifts, scales, out);
+        Span<kPanels> span;
+        if (groups != span_groups(weight) || !load_span(weight, panel, group, groups, span)) {
+            join_wide_parts<kPanels, kTokens>(parts, head, weight, panel, group, groups, out);
+        } else if (groups == 2) {
+            join_parts<kPanels, kTokens, 2>(parts, head, weight.family, span, out);
         } else {
-            join_parts<kPanels, kTokens, kMostSpanGroups>(parts, head, unit, shifts, scales, out);
+            join_parts<kPanels, kTokens, kMostSpanGroups>(parts, head, weight.family, span, out);
         }
     }
 
@@ -257,7 +281,8 @@ struct IntegerLoops {
         }
     }
 
-    template <int kPanels, int kTokens, int kSets>
+    /// Sums of tiles [first, stop) of a block, kTokens of kStride tokens from `head` on.
+    template <int kStride, int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void start_parts(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                           [[maybe_unused]] const int32_t* head,
                                           [[maybe_unused]] int64_t first,
@@ -266,8 +291,8 @@ struct IntegerLoops {
         for (int p = 0; p < kPanels; ++p)
             sums[p].clear();
         if constexpr (Ops::kHeadRows > 1) {
-            const int32_t* after = head + (1 + stop) * kTokens;
-            const int32_t* before = head + (1 + first) * kTokens;
+            const int32_t* after = head + (1 + stop) * kStride;
+            const int32_t* before = head + (1 + first) * kStride;
             FP6LLM_AVX512_UNROLL
             for (int t = 0; t < kTokens; ++t) {
                 __m512i start = broadcast(after + t);
@@ -282,8 +307,8 @@ struct IntegerLoops {
     /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
     /// [kTokens][16 * kPanels].
     template <int kPanels, int kTokens>
-    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const void* packed,
-                                float* out) {
+    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding&,
+                                const void* packed, float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
         const typename Ops::Table table = Ops::load_table(weight.family);
@@ -307,7 +332,7 @@ struct IntegerLoops {
             stop = group_end < stop ? group_end : stop;
             stop = weight.k_tiles < stop ? weight.k_tiles : stop;
             Sums<Ops, kTokens, kSets> sums[kPanels];
-            start_parts(sums, head, first - block, stop - block);
+            start_parts<kTokens>(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
                 multiply_panels(weight, panel, table, tiles, x, sums);
@@ -333,6 +358,9 @@ struct IntegerLoops {
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
         const auto* x = static_cast<const int32_t*>(packed);
+        if (weight.scale_mode == ScaleMode::kMx) {
+            return multiply_spans<kPanels, kTokens>(block, x, out);
+        }
         const int64_t group_size = group_columns(weight);
         const int64_t end = block.first + block.columns;
         alignas(64) Parts<kPanels, kTokens> parts;
@@ -351,14 +379,119 @@ struct IntegerLoops {
             stop = end < stop ? end : stop;
             prefetch_next(block, k, stop);
             Sums<Ops, kTokens, kSets> sums[kPanels];
-            start_parts(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
+            start_parts<kTokens>(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
             // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.
             keep_in_registers(sums);
-            multiply_steps(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
             keep_in_registers(sums);
             store_parts(sums, parts[part_slot(weight, group)]);
             add_parts<kPanels, kTokens>(parts[0], head, weight, block.panel, group, out);
             if (stop == group_end) ++group;
+        }
+    }
+
+    static constexpr int kGroupSteps = kMxColumns / Ops::kColumns;
+
+    /// out += a span that load_span() takes, of tokens [kFirst, kFirst + kCount) of kTokens. Few enough
+    /// that the sums of a group and those of the span are in registers. `tile` is the span's first one
+    /// in its activation block.
+    template <int kPanels, int kTokens, int kFirst, int kCount>
+    [[gnu::noinline]] static void multiply_span(const Span<kPanels>& span, TileFamily family,
+                                                const int32_t* w, const int32_t* x,
+                                                const int32_t* head, int64_t tile, float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
+        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+        const int64_t groups = Ops::span_columns(family) / kMxColumns;
+        x += kFirst;
+        Sums<Ops, kCount, 1> joined[kPanels];
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p)
+            joined[p].clear();
+        for (int64_t g = 0; g < groups; ++g, tile += kGroupTiles) {
+            Sums<Ops, kCount, kSets> sums[kPanels];
+            start_parts<kTokens>(sums, head + kFirst, tile, tile + kGroupTiles);
+            keep_in_registers(sums);
+            multiply_steps<kTokens>(w, x, kGroupSteps / kSets, sums);
+            keep_in_registers(sums);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                FP6LLM_AVX512_UNROLL
+                for (int t = 0; t < kCount; ++t) {
+                    joined[p].set[0][t] =
+                        add(joined[p].set[0][t],
+                            _mm512_sllv_epi32(sums[p].total(t), span.shifts[p][g]));
+                }
+            }
+        }
+        FP6LLM_AVX512_UNROLL
+        for (int t = 0; t < kCount; ++t) {
+            const __m512 s = joined_unit(head + kFirst + t, family);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                float* at = out + ((kFirst + t) * kPanels + p) * kLanes;
+                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined[p].set[0][t]), s);
+                _mm512_storeu_ps(at, _mm512_fmadd_ps(values, span.scales[p], _mm512_loadu_ps(at)));
+            }
+        }
+    }
+
+    /// out += columns [tile, tile + columns / 16) of an activation block with any exponents.
+    template <int kPanels, int kTokens>
+    [[gnu::noinline]] static void multiply_wide_span(const CpuWeightView& weight, int64_t panel,
+                                                     int64_t group, const int32_t* w,
+                                                     const int32_t* x, const int32_t* head,
+                                                     int64_t tile, int64_t columns, float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        alignas(64) Parts<kPanels, kTokens> parts;
+        int64_t groups = 0;
+        for (int64_t k = 0, stop; k < columns; k = stop, ++groups) {
+            stop = k + kMxColumns < columns ? k + kMxColumns : columns;
+            Sums<Ops, kTokens, kSets> sums[kPanels];
+            start_parts<kTokens>(sums, head, tile + k / kTileCols, tile + stop / kTileCols);
+            keep_in_registers(sums);
+            multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            keep_in_registers(sums);
+            store_parts(sums, parts[groups]);
+        }
+        join_wide_parts<kPanels, kTokens>(parts[0], head, weight, panel, group, groups, out);
+    }
+
+    /// multiply_scratch for MX scales.
+    template <int kPanels, int kTokens>
+    FP6LLM_AVX512_INLINE void multiply_spans(const ScratchBlock& block, const int32_t* x,
+                                             float* out) {
+        constexpr int kFront = kTokens > kMostSpanTokens ? (kTokens + 1) / 2 : kTokens;
+        const CpuWeightView& weight = *block.weight;
+        const auto* w = static_cast<const int32_t*>(block.scratch);
+        const int64_t span_columns = Ops::span_columns(weight.family);
+        const int64_t end = block.first + block.columns;
+        const int32_t* head = x;
+        int64_t start = block.first;
+        for (int64_t k = block.first, stop; k < end; k = stop) {
+            if (k % Ops::kBlockColumns == 0) {
+                head = x;
+                x += Ops::kHeadRows * kTokens;
+                start = k;
+            }
+            stop = k + span_columns < end ? k + span_columns : end;
+            prefetch_next(block, k, stop);
+            const int64_t group = k / kMxColumns, tile = (k - start) / kTileCols;
+            Span<kPanels> span;
+            if (stop - k == span_columns &&
+                load_span(weight, block.panel, group, span_groups(weight), span)) {
+                multiply_span<kPanels, kTokens, 0, kFront>(span, weight.family, w, x, head, tile,
+                                                           out);
+                if constexpr (kFront < kTokens) {
+                    multiply_span<kPanels, kTokens, kFront, kTokens - kFront>(
+                        span, weight.family, w, x, head, tile, out);
+                }
+            } else {
+                multiply_wide_span<kPanels, kTokens>(weight, block.panel, group, w, x, head, tile,
+                                                     stop - k, out);
+            }
+            const int64_t steps = (stop - k) / Ops::kColumns;
+            w += steps * kPanels * kLanes;
+            x += steps * kTokens;
         }
     }
 

@@ -15,7 +15,7 @@
 //   kColumns              columns of one weight vector, 16 rows x kColumns
 //   kParts                elements of activations that multiply one weight vector: 2 for split ones
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
-//   kFoldsScales          whether gemm decodes MX weights, as fp32, with their scales where it can
+//   kFoldsScales          whether fused and gemm decode MX weights with their scales where they can
 //   Table load_table(family), for_each_step(table, tile, use)    use(step, weights) for a tile
 //   broadcast(x)                    *x in all lanes
 //   multiply_add(sum, weights, x)   sum + weights * x, x from broadcast() or a pointer
@@ -60,8 +60,8 @@ FP6LLM_AVX512_INLINE void clear_output(float* out, int64_t vectors) {
 }
 
 /// sums += tile * x, x [steps of a tile][kParts][kTokens]. `ahead` bytes further is what to ask for.
-template <class Ops, int kTokens, int kSets>
-FP6LLM_AVX512_INLINE void multiply_tile(const typename Ops::Table& table, const uint8_t* tile,
+template <class Ops, class Table, int kTokens, int kSets>
+FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile,
                                         int64_t ahead, const typename Ops::Step* x,
                                         Sums<Ops, kTokens, kSets>& sums) {
     _mm_prefetch(tile + ahead, _MM_HINT_T0);
@@ -93,9 +93,9 @@ FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int6
 
 /// sums += the next tile of each panel * x; tiles and x move on. A loop of it should be one that runs at
 /// least once: a loop that may not costs gcc registers.
-template <class Ops, int kPanels, int kTokens, int kSets>
+template <class Ops, class Table, int kPanels, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t panel,
-                                          const typename Ops::Table& table,
+                                          const Table& table,
                                           const uint8_t* (&tiles)[kPanels],
                                           const typename Ops::Step*& x,
                                           Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
@@ -111,9 +111,9 @@ FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t p
     x += kTileCols / Ops::kColumns * Ops::kParts * kTokens;
 }
 
-/// sums += n * kSets weight vectors of each panel, w [..][kPanels][16], times x [..][kTokens]; both
-/// move on.
-template <class Ops, int kPanels, int kTokens, int kSets>
+/// sums += n * kSets weight vectors of each panel, w [..][kPanels][16], times x [..][kStride], the first
+/// kTokens of each; both move on.
+template <int kStride, class Ops, int kPanels, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_steps(const typename Ops::Step*& w, const typename Ops::Step*& x,
                                          int64_t n, Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
     do {
@@ -124,7 +124,7 @@ FP6LLM_AVX512_INLINE void multiply_steps(const typename Ops::Step*& w, const typ
             for (int p = 0; p < kPanels; ++p)
                 weights[p] = _mm512_load_si512(w + p * kLanes);
             FP6LLM_AVX512_UNROLL
-            for (int part = 0; part < Ops::kParts; ++part, x += kTokens) {
+            for (int part = 0; part < Ops::kParts; ++part, x += kStride) {
                 FP6LLM_AVX512_UNROLL
                 for (int t = 0; t < kTokens; ++t) {
                     const auto broadcast = Ops::broadcast(x + t);
@@ -145,16 +145,38 @@ constexpr int sum_sets() {
     return kPanels * kTokens >= Ops::kChains ? 1 : kPanels * kTokens * 2 >= Ops::kChains ? 2 : 4;
 }
 
-using DirectFunction = void (*)(const CpuWeightView&, int64_t, const void*, float*);
+/// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
+/// count the largest, and groups do not end them.
+struct Folding {
+    bool on;
+    __m128i largest[2];  ///< by panel: exponents of 16 rows
+};
+
+template <class Ops>
+FP6LLM_AVX512_INLINE Folding find_folding(const CpuWeightView& weight, int64_t panel, int panels) {
+    Folding folding = {Ops::kFoldsScales && weight.scale_mode == ScaleMode::kMx, {}};
+    const __m128i nan = _mm_set1_epi8(static_cast<char>(0xFF));
+    for (int p = 0; folding.on && p < panels; ++p) {
+        const uint8_t* exponents = weight.e8m0 + (panel + p) * weight.groups * kLanes;
+        const SpanExponents all = span_exponents(exponents, weight.groups);
+        folding.on = are_within(all, kMostApart) &&
+                     _mm_movemask_epi8(_mm_cmpeq_epi8(all.largest, nan)) == 0;
+        folding.largest[p] = all.largest;
+    }
+    return folding;
+}
+
+using DirectFunction = void (*)(const CpuWeightView&, int64_t, const Folding&, const void*, float*);
 
 /// Runs multiply_direct for 1..kMaxTokens tokens, the template argument.
 template <class Ops, int kPanels, int... kIndex>
 FP6LLM_AVX512_INLINE void dispatch_direct(std::integer_sequence<int, kIndex...>,
                                           const CpuWeightView& weight, int64_t panel,
-                                          const void* packed, int64_t tokens, float* out) {
+                                          const Folding& folding, const void* packed,
+                                          int64_t tokens, float* out) {
     static constexpr DirectFunction kFunctions[] = {
         Ops::template multiply_direct<kPanels, kIndex + 1>...};
-    kFunctions[tokens - 1](weight, panel, packed, out);
+    kFunctions[tokens - 1](weight, panel, folding, packed, out);
 }
 
 template <class Ops>
@@ -162,9 +184,9 @@ void multiply_gemv(const CpuWeightView& weight, int64_t panel, int panels, const
                    float* sums, void*) {
     const std::make_integer_sequence<int, kGemvTokens> counts;
     if (panels == 2) {
-        dispatch_direct<Ops, 2>(counts, weight, panel, x.data, x.count, sums);
+        dispatch_direct<Ops, 2>(counts, weight, panel, Folding{}, x.data, x.count, sums);
     } else {
-        dispatch_direct<Ops, 1>(counts, weight, panel, x.data, x.count, sums);
+        dispatch_direct<Ops, 1>(counts, weight, panel, Folding{}, x.data, x.count, sums);
     }
 }
 
@@ -173,69 +195,47 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, int, const Packe
                     float* sums, void*) {
     const std::make_integer_sequence<int, kFusedTokens> counts;
     const int64_t k = weight.k_tiles * kTileCols;
+    const Folding folding = find_folding<Ops>(weight, panel, 1);
     for (int64_t t = 0; t < x.count; t += kFusedTokens) {
         const int64_t size = x.count - t < kFusedTokens ? x.count - t : kFusedTokens;
-        dispatch_direct<Ops, 1>(counts, weight, panel, packed_tile<Ops>(x, k, t), size,
+        dispatch_direct<Ops, 1>(counts, weight, panel, folding, packed_tile<Ops>(x, k, t), size,
                                 sums + t * kLanes);
     }
 }
 
-/// Whether decoding may multiply by the scales of panels: powers of two that neither overflow nor lose
-/// bits there, each of whole tiles.
-template <class Ops>
-FP6LLM_AVX512_INLINE bool can_fold_scales(const CpuWeightView& weight, int64_t panel, int panels) {
-    constexpr char kLeast = 127 - 60;
-    constexpr auto kMost = static_cast<char>(127 + 60);
-    if (!Ops::kFoldsScales || weight.scale_mode != ScaleMode::kMx ||
-        weight.group_size % kTileCols != 0) {
-        return false;
-    }
-    const uint8_t* bytes = weight.e8m0 + panel * weight.groups * kLanes;
-    __m128i least = _mm_set1_epi8(kLeast), most = _mm_set1_epi8(kMost);
-    for (int64_t i = 0; i < panels * weight.groups; ++i, bytes += kLanes) {
-        const __m128i rows = load_exponents(bytes);
-        least = _mm_min_epu8(least, rows);
-        most = _mm_max_epu8(most, rows);
-    }
-    const __m128i within = _mm_and_si128(_mm_cmpeq_epi8(least, _mm_set1_epi8(kLeast)),
-                                         _mm_cmpeq_epi8(most, _mm_set1_epi8(kMost)));
-    return _mm_movemask_epi8(within) == 0xFFFF;
-}
-
-/// Decodes tiles [first, first + count) of kPanels panels to scratch [steps][kPanels][16], times their
-/// scales where `folded`.
+/// Decodes tiles [first, first + count) of kPanels panels, whole groups where scales are folded, to
+/// scratch [steps][kPanels][16].
 template <class Ops, int kPanels>
 FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t panel, int64_t first,
-                                       int64_t count, bool folded, typename Ops::Step* scratch) {
-    const typename Ops::Table table = Ops::load_table(weight.family);
+                                       int64_t count, const Folding& folding,
+                                       typename Ops::Step* scratch) {
     for (int p = 0; p < kPanels; ++p) {
         const uint8_t* tile = tile_address(weight, panel + p, first);
         typename Ops::Step* out = scratch + p * kLanes;
-        const auto decode = [&](auto scaled) FP6LLM_AVX512_INLINE_LAMBDA {
-            Ops::for_each_step(table, tile, [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-                _mm512_store_si512(out, scaled(weights));
-                out += kPanels * kLanes;
-            });
-            tile += kTileBytes;
+        const auto decode = [&](const auto& table, int64_t tiles) FP6LLM_AVX512_INLINE_LAMBDA {
+            for (int64_t i = 0; i < tiles; ++i, tile += kTileBytes) {
+                Ops::for_each_step(table, tile,
+                                   [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
+                                       _mm512_store_si512(out, weights);
+                                       out += kPanels * kLanes;
+                                   });
+            }
         };
         if constexpr (Ops::kFoldsScales) {
-            if (folded) {
+            if (folding.on) {
+                FoldedTable table = load_folded_table(weight.family);
                 const int64_t group_tiles = weight.group_size / kTileCols;
-                for (int64_t i = first; i < first + count; ++i) {
-                    const int64_t group = i / group_tiles;  // past the last one is padding
-                    const __m512 scale = group < weight.groups
-                                             ? load_scales(weight, panel + p, group)
-                                             : _mm512_setzero_ps();
-                    decode([&](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-                        return _mm512_castps_si512(
-                            _mm512_mul_ps(_mm512_castsi512_ps(weights), scale));
-                    });
+                const uint8_t* exponents =
+                    weight.e8m0 +
+                    ((panel + p) * weight.groups + first / group_tiles) * kLanes;
+                for (int64_t left = count; left > 0; left -= group_tiles, exponents += kLanes) {
+                    table.apart = exponents_apart(folding.largest[p], exponents);
+                    decode(table, left < group_tiles ? left : group_tiles);
                 }
                 continue;
             }
         }
-        for (int64_t i = 0; i < count; ++i)
-            decode([](__m512i weights) FP6LLM_AVX512_INLINE_LAMBDA { return weights; });
+        decode(Ops::load_table(weight.family), count);
     }
 }
 
@@ -246,7 +246,7 @@ struct ScratchBlock {
     int64_t first;
     int64_t columns;
     const void* scratch;
-    bool folded;  ///< scratch has the scales in it
+    const Folding* folding;
     int panels;
     const uint8_t* next;     ///< the first panel's tiles of the block that comes next
     int64_t ask_from;        ///< of which a token tile asks for the bytes from here on,
@@ -274,19 +274,26 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         Ops::template multiply_scratch<kPanels, kIndex + 1>...};
     constexpr int64_t kBlockTiles = Ops::kScratchColumns / kTileCols;
     const int64_t k = weight.k_tiles * kTileCols, tokens = x.count;
-    const bool folded = can_fold_scales<Ops>(weight, panel, kPanels);
+    const Folding folding = find_folding<Ops>(weight, panel, kPanels);
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
-        decode_block<Ops, kPanels>(weight, panel, first, count, folded,
+        decode_block<Ops, kPanels>(weight, panel, first, count, folding,
                                    static_cast<typename Ops::Step*>(scratch));
         // After the last block, the first one of the panels that follow.
         const int64_t next =
             first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
-        ScratchBlock block = {&weight, panel,  first * kTileCols, count * kTileCols,
-                              scratch, folded, kPanels,           tile_address(weight, panel, next),
-                              0,       0};
+        ScratchBlock block = {&weight,
+                              panel,
+                              first * kTileCols,
+                              count * kTileCols,
+                              scratch,
+                              &folding,
+                              kPanels,
+                              tile_address(weight, panel, next),
+                              0,
+                              0};
         const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
