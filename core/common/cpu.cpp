@@ -32,6 +32,17 @@ uint64_t read_xcr0() noexcept {
 }
 #endif
 
+CpuMaker read_maker() noexcept {
+#if defined(__x86_64__)
+    uint32_t eax, ebx, ecx, edx;
+    if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_AMD_ebx &&
+        ecx == signature_AMD_ecx && edx == signature_AMD_edx) {
+        return CpuMaker::kAmd;
+    }
+#endif
+    return CpuMaker::kOther;
+}
+
 uint64_t positive_sysconf(int name) noexcept {
     const long value = sysconf(name);
     return value > 0 ? static_cast<uint64_t>(value) : 0;
@@ -154,6 +165,11 @@ Isa active_isa() noexcept {
     static const Isa isa = chosen_isa(detected_isa(), preferred_isa(read_cpu_features()),
                                       std::getenv("FP6LLM_CPU_ISA"));
     return isa;
+}
+
+CpuMaker cpu_maker() noexcept {
+    static const CpuMaker maker = read_maker();
+    return maker;
 }
 
 bool has_slow_subnormals() noexcept {

@@ -28,6 +28,10 @@ Isa detected_isa() noexcept;
 /// (cpu_features.hpp). Read once per process.
 Isa active_isa() noexcept;
 
+/// Who made a processor. Of one level, those of different makers want different prefetching and blocks.
+enum class CpuMaker { kAmd, kOther };
+CpuMaker cpu_maker() noexcept;
+
 /// Whether multiplying by subnormal floats takes several times as long as by normal ones: on Intel's
 /// processors some 150 cycles, by a microcode assist. Measured once per process (some 10 us), unless
 /// FP6LLM_CPU_SUBNORMALS, for tests, is "slow" or "fast". False without AVX2.

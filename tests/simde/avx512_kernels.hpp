@@ -5,6 +5,6 @@
 
 namespace fp6llm::avx512_simde {
 
-const CpuKernelSet* kernels() noexcept;
+const CpuKernelSet* kernels(CpuMaker maker) noexcept;
 
 }  // namespace fp6llm::avx512_simde

@@ -23,7 +23,10 @@ constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,
 constexpr Isa kAvx512 = Isa::kAvx512, kVnni = Isa::kAvx512Vnni, kBf16Isa = Isa::kAvx512Bf16;
 constexpr int64_t kNever = INT64_MAX;
 
-}  // namespace
+/// Address streams that a thread of gemv reads.
+constexpr int streams(CpuMaker maker) {
+    return maker == CpuMaker::kAmd ? 1 : 2;
+}
 
 // Instructions of the hot loops per 256 weights and call of so many tokens (gcc 12), multiplications
 // in brackets:
@@ -35,52 +38,75 @@ constexpr int64_t kNever = INT64_MAX;
 //   i16           36 (8)      156 (128)            172 (96)
 //   i8            24 (4)      83 (64)              86 (48)
 //
-// The limits of bf16 and bf16x2 come from measurements of a prototype on Zen 5: bf16x2 is for few tokens,
-// where decoding counts; with more it tied with fp32 FMAs there. Those of f32 come from there, too, and
-// those of i16 and i8 from Emerald Rapids, where the speed of fused over gemm, in cache, row scales, was
-// 1.04, 0.98, 1.01, 0.97 at 24, 32, 48, 64 tokens with f32, 0.98, 1.02, 0.95, 0.93 with i16, and 1.08,
-// 1.07, 1.08, 0.99 with i8; gemm has won 7 (f32) to 15 % (i8) since, by prefetching. Two panels per pass
-// of gemv are 8 % faster there than one.
-const CpuKernelSet* kernels() noexcept {
+// Where AMD's processors and others differ, the former are as Zen 5 measured, the latter as Emerald Rapids
+// did. Speeds on one core, cold weights (1 to 16 tokens) or blocks of 96, row scales:
+//
+//   One address stream a thread, read 8 KiB ahead, against two, read 3 KiB ahead: Zen 5 1.05 to 1.12 at
+//   1 to 3 tokens and, one panel either way, 1.1 to 1.45 at 4 to 12; Emerald Rapids 0.92 with one stream
+//   read 3 KiB ahead, more for both no gain.
+//   f32 fused over gemm: Zen 5 1.03 to 1.1 at 17 to 192 tokens; Emerald Rapids 1.04, 0.98, 1.01, 0.97 at
+//   24, 32, 48, 64, before gemm won 7 % by prefetching.
+//   i16: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48; Emerald Rapids 0.98, 1.02, 0.95.
+//   i8: Zen 5 1.07 at 16, 0.98, 0.94, 0.89 at 17, 32, 64; Emerald Rapids 1.08, 1.07, 1.08 at 24, 32, 48,
+//   before gemm won 15 %.
+//   bf16x2 (Zen 5) ties with f32 where decoding counts little: it is for few tokens.
+struct Set {
+    CpuGemmKernel rows[15];
+    CpuKernelSet set;
+    explicit Set(CpuMaker maker) noexcept;
+    Set(const Set&) = delete;
+};
+
+Set::Set(CpuMaker maker) noexcept
     // Token blocks of the last rows keep packed activations of common widths within a few MiB.
-    static const CpuGemmKernel rows[] = {
-        make_row(200, "avx512_fp6_gemv_f32", kAvx512, kF32, 2, kGemvTokens, 0, kTileCols, kGemvF32),
-        make_row(201, "avx512_fp6_fused_f32", kAvx512, kF32, 1, kFusedTokens, 0, kTileCols,
-                 kFusedF32),
-        make_row(202, "avx512_fp6_gemm_f32", kAvx512, kF32, 2, 96, kGemmTokens, 8, kGemmF32),
-        make_row(210, "avx512bf16_fp6_gemv_bf16", kBf16Isa, kBf16, 2, kGemvTokens, 0, kTileCols,
-                 kGemvBf16),
-        make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, 128, kFusedTokens, kTileCols,
-                 kFusedBf16),
-        make_row(212, "avx512bf16_fp6_gemm_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens, 8,
-                 kGemmBf16),
-        make_row(220, "avx512bf16_fp6_gemv_bf16x2", kBf16Isa, kBf16x2, 2, kGemvTokens, 0, kTileCols,
-                 kGemvBf16x2, Wins{1, kGemvTokens}),
-        make_row(221, "avx512bf16_fp6_fused_bf16x2", kBf16Isa, kBf16x2, 1, 96, kFusedTokens,
-                 kTileCols, kFusedBf16x2, Wins{kNever}),
-        make_row(222, "avx512bf16_fp6_gemm_bf16x2", kBf16Isa, kBf16x2, 2, 96, kGemmTokens, 8,
-                 kGemmBf16x2, Wins{kNever}),
-        make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, 2, kGemvTokens, 0, kTileCols,
-                 kGemvI16),
-        make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1, 32, kFusedTokens, kTileCols,
-                 kFusedI16),
-        make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
-        make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, 2, kGemvTokens, 0, kTileCols, kGemvI8),
-        make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, 32, kFusedTokens, kTileCols,
-                 kFusedI8),
-        make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
-                 kGemmI8),
-    };
-    static const CpuKernelSet set = {Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel,
-                                     store};
-    return &set;
+    : rows{make_row(200, "avx512_fp6_gemv_f32", kAvx512, kF32, streams(maker), kGemvTokens, 0,
+                    kTileCols, kGemvF32),
+           make_row(201, "avx512_fp6_fused_f32", kAvx512, kF32, 1,
+                    maker == CpuMaker::kAmd ? 192 : 16, kFusedTokens, kTileCols, kFusedF32),
+           make_row(202, "avx512_fp6_gemm_f32", kAvx512, kF32, 2,
+                    maker == CpuMaker::kAmd ? 192 : 96, kGemmTokens, 8, kGemmF32),
+           make_row(210, "avx512bf16_fp6_gemv_bf16", kBf16Isa, kBf16, streams(maker), kGemvTokens, 0,
+                    kTileCols, kGemvBf16),
+           make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, 128, kFusedTokens,
+                    kTileCols, kFusedBf16),
+           make_row(212, "avx512bf16_fp6_gemm_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens, 8,
+                    kGemmBf16),
+           make_row(220, "avx512bf16_fp6_gemv_bf16x2", kBf16Isa, kBf16x2, streams(maker),
+                    kGemvTokens, 0, kTileCols, kGemvBf16x2, Wins{1, kGemvTokens}),
+           make_row(221, "avx512bf16_fp6_fused_bf16x2", kBf16Isa, kBf16x2, 1, 96, kFusedTokens,
+                    kTileCols, kFusedBf16x2, Wins{kNever}),
+           make_row(222, "avx512bf16_fp6_gemm_bf16x2", kBf16Isa, kBf16x2, 2, 96, kGemmTokens, 8,
+                    kGemmBf16x2, Wins{kNever}),
+           make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, streams(maker), kGemvTokens, 0,
+                    kTileCols, kGemvI16),
+           make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1,
+                    maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16),
+           make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
+           make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, streams(maker), kGemvTokens, 0,
+                    kTileCols, kGemvI8),
+           make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, 16, kFusedTokens, kTileCols,
+                    kFusedI8),
+           make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
+                    kGemmI8)},
+      set{Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel, store} {}
+
+}  // namespace
+
+int64_t prefetch_bytes(int panels) noexcept {
+    return panels == 1 && cpu_maker() == CpuMaker::kAmd ? 8192 : 3072;
+}
+
+const CpuKernelSet* kernels(CpuMaker maker) noexcept {
+    static const Set amd(CpuMaker::kAmd);
+    static const Set other(CpuMaker::kOther);
+    return maker == CpuMaker::kAmd ? &amd.set : &other.set;
 }
 
 }  // namespace FP6LLM_AVX512_NAMESPACE
 
 #ifndef FP6LLM_AVX512_EMULATED
 const CpuKernelSet* avx512_kernels() noexcept {
-    return avx512::kernels();
+    return avx512::kernels(cpu_maker());
 }
 #endif
 

@@ -12,7 +12,7 @@
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 
 /// Tokens that a kernel keeps in registers at a time.
-constexpr int kGemvTokens = 3;    ///< two panels
+constexpr int kGemvTokens = 3;    ///< one panel or two
 constexpr int kFusedTokens = 16;  ///< one panel, decoded in registers
 constexpr int kGemmTokens = 12;   ///< two panels, decoded to scratch
 
@@ -27,7 +27,11 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
 void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
            int64_t token, int64_t tokens);
 
-/// The set: avx512_kernels(), or its emulation, which no plan chooses.
-const CpuKernelSet* kernels() noexcept;
+/// How far ahead of the weights that it multiplies a kernel of so many panels asks for those to come.
+int64_t prefetch_bytes(int panels) noexcept;
+
+/// The rows for a maker's processors, for tests: avx512_kernels() chooses. Or their emulation, which no
+/// plan chooses.
+const CpuKernelSet* kernels(CpuMaker maker) noexcept;
 
 }  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

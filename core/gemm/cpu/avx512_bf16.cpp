@@ -18,9 +18,9 @@ struct Bf16Weights {
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 
-    template <class AnyTable, class Use>
+    template <bool kHeld, class AnyTable, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
-        for_each_pair(table, tile, use);
+        for_each_pair<kHeld>(table, tile, use);
     }
 
     FP6LLM_AVX512_INLINE __m512i broadcast(const int32_t* x) { return _mm512_set1_epi32(*x); }

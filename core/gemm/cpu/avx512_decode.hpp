@@ -17,7 +17,6 @@ namespace {
 
 constexpr int kLanes = kTileRows;
 constexpr int kPairsPerTile = kTileCols / 2;
-constexpr int kPrefetchBytes = 3072;  // best or level among 512 B..16 KiB (cpu-kernels study)
 
 /// The values of a family's 64 codes as 16-bit words: of bf16, or of integers.
 struct WordTable {
@@ -61,8 +60,19 @@ struct TileWords {
     __m512i a, b, c;
 };
 
+/// kHeld: in registers, from which each is taken up to four times. Else gcc takes them from memory, in
+/// the instructions that need them: better where results go to memory, worse where activations come from
+/// there.
+template <bool kHeld>
 FP6LLM_AVX512_INLINE TileWords load_tile(const uint8_t* tile) {
-    return {_mm512_load_si512(tile), _mm512_load_si512(tile + 64), _mm512_load_si512(tile + 128)};
+    TileWords words = {_mm512_load_si512(tile), _mm512_load_si512(tile + 64),
+                       _mm512_load_si512(tile + 128)};
+    if constexpr (kHeld) {
+        FP6LLM_AVX512_LAUNDER_VECTOR(words.a);
+        FP6LLM_AVX512_LAUNDER_VECTOR(words.b);
+        FP6LLM_AVX512_LAUNDER_VECTOR(words.c);
+    }
+    return words;
 }
 
 /// Words whose low six bits are the codes of pair kPair.
@@ -98,9 +108,9 @@ FP6LLM_AVX512_INLINE __m512i decode_pair(const FoldedTable& table, const TileWor
 }
 
 /// Calls use(pair index, pairs of words) for the eight pairs of a tile.
-template <class Table, class Use>
+template <bool kHeld, class Table, class Use>
 FP6LLM_AVX512_INLINE void for_each_pair(const Table& table, const uint8_t* tile, Use use) {
-    const TileWords words = load_tile(tile);
+    const TileWords words = load_tile<kHeld>(tile);
     use(0, decode_pair<0>(table, words));
     use(1, decode_pair<1>(table, words));
     use(2, decode_pair<2>(table, words));

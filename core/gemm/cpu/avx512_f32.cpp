@@ -20,9 +20,9 @@ struct F32Ops : FloatLoops<F32Ops> {
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 
-    template <class AnyTable, class Use>
+    template <bool kHeld, class AnyTable, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
-        for_each_pair(table, tile, [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
+        for_each_pair<kHeld>(table, tile, [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
             use(2 * pair, _mm512_castps_si512(even_values(values)));
             use(2 * pair + 1, _mm512_castps_si512(odd_values(values)));
         });
@@ -59,7 +59,7 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
         _mm512_storeu_ps(out + (k - k0) * kLanes, _mm512_mul_ps(values, scales));
     };
     for (int64_t k = k0; k < k0 + count; k += kTileCols) {
-        for_each_pair(table, tile_address(weight, panel, k / kTileCols),
+        for_each_pair</*kHeld=*/false>(table, tile_address(weight, panel, k / kTileCols),
                       [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
                           put(k + 2 * pair, even_values(values));
                           put(k + 2 * pair + 1, odd_values(values));

@@ -69,7 +69,8 @@ struct FloatLoops {
         if constexpr (kPanels == 1) {
             if (folding.on) return multiply_folded<kTokens>(weight, panel, folding, packed, out);
         }
-        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
+        const int64_t prefetch = prefetch_bytes(kPanels);
         const typename Ops::Table table = Ops::load_table(weight.family);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
@@ -87,7 +88,7 @@ struct FloatLoops {
                 sums[p].clear();
             int64_t i = 0;
             do {  // groups are not empty
-                multiply_panels(weight, panel, table, tiles, x, sums);
+                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
             } while (++i < count);
             add_groups(
                 sums,
@@ -103,7 +104,8 @@ struct FloatLoops {
     [[gnu::noinline]] static void multiply_folded(const CpuWeightView& weight, int64_t panel,
                                                   const Folding& folding, const void* packed,
                                                   float* out) {
-        constexpr int kSets = sum_sets<Ops, 1, kTokens>();
+        constexpr int kSets = direct_sets<Ops, 1, kTokens>();
+        const int64_t prefetch = prefetch_bytes(1);
         FoldedTable table = load_folded_table(weight.family);
         const int64_t group_tiles = weight.group_size / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
@@ -119,7 +121,7 @@ struct FloatLoops {
             int64_t count = left < group_tiles ? left : group_tiles;
             left -= count;
             do {
-                multiply_panels(weight, panel, table, tiles, x, sums);
+                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
             } while (--count > 0);
         } while (left > 0);
         clear_output(out, kTokens);

@@ -37,9 +37,9 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
         return {join_words(load(0), load(16)), join_words(load(32), load(48))};
     }
 
-    template <class Use>
+    template <bool kHeld, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
-        for_each_pair(table, tile, use);
+        for_each_pair<kHeld>(table, tile, use);
     }
 
     FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {

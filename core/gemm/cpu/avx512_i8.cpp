@@ -68,7 +68,7 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
 
     /// Step s: the bytes of lane `row` are columns 4 s..4 s + 3. One vpmultishiftqb brings four codes
     /// of a word pair to the low six bits of bytes, all that vpermb looks at.
-    template <class Use>
+    template <bool kHeld, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
         constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
         const auto from = [](uint64_t low) {
@@ -79,7 +79,7 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
         const __m512i upper = from(0x1A0A1808);
         const __m512i low_nibble = _mm512_set1_epi8(0x0F);
         constexpr __mmask64 kPair7 = 0xCCCCCCCCCCCCCCCCu;
-        const TileWords words = load_tile(tile);
+        const TileWords words = load_tile<kHeld>(tile);
         use(0, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.a), table));
         use(1, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.b), table));
         use(2, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.c), table));

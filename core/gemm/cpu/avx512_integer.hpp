@@ -309,7 +309,8 @@ struct IntegerLoops {
     template <int kPanels, int kTokens>
     static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding&,
                                 const void* packed, float* out) {
-        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
+        const int64_t prefetch = prefetch_bytes(kPanels);
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
         const typename Ops::Table table = Ops::load_table(weight.family);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
@@ -335,7 +336,7 @@ struct IntegerLoops {
             start_parts<kTokens>(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
-                multiply_panels(weight, panel, table, tiles, x, sums);
+                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
             } while (++i < stop);
             keep_in_registers(sums);
             store_parts(sums, parts[part_slot(weight, group)]);

@@ -1,6 +1,6 @@
 // The three ways to multiply, for any arithmetic:
 //
-//   gemv    1..3 tokens: two panels per pass, so that a thread reads two address streams
+//   gemv    1..3 tokens: one or two panels per pass, as many address streams a thread
 //   fused   1..16 tokens in registers: one panel, decoded in registers, once per 16 tokens
 //   gemm    more: two panels decoded to an L1-sized scratch, then tiles of 12 tokens x 32 rows
 //
@@ -16,7 +16,7 @@
 //   kParts                elements of activations that multiply one weight vector: 2 for split ones
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
 //   kFoldsScales          whether fused and gemm decode MX weights with their scales where they can
-//   Table load_table(family), for_each_step(table, tile, use)    use(step, weights) for a tile
+//   Table load_table(family), for_each_step<kHeld>(table, tile, use)    use(step, weights) for a tile
 //   broadcast(x)                    *x in all lanes
 //   multiply_add(sum, weights, x)   sum + weights * x, x from broadcast() or a pointer
 // and from its loops:
@@ -67,7 +67,7 @@ FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile,
     _mm_prefetch(tile + ahead, _MM_HINT_T0);
     _mm_prefetch(tile + ahead + 64, _MM_HINT_T0);
     _mm_prefetch(tile + ahead + 128, _MM_HINT_T0);
-    Ops::for_each_step(table, tile, [&](int step, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
+    Ops::template for_each_step</*kHeld=*/true>(table, tile, [&](int step, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
         FP6LLM_AVX512_UNROLL
         for (int part = 0; part < Ops::kParts; ++part) {
             const int at = step * Ops::kParts + part;
@@ -80,15 +80,13 @@ FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile,
     });
 }
 
-/// How far ahead of a tile of the first of kPanels panels to read: past their ends, what comes next is
-/// the next call's, behind the other panels.
+/// How far ahead of a tile of the first of kPanels panels to read, `usual` but past their ends: what comes
+/// next there is the next call's, behind the other panels.
 template <int kPanels>
 FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int64_t panel,
-                                               const uint8_t* tile) {
-    if (kPanels == 1 || tile + kPrefetchBytes < tile_address(weight, panel + 1, 0)) {
-        return kPrefetchBytes;
-    }
-    return kPrefetchBytes + (kPanels - 1) * weight.k_tiles * kTileBytes;
+                                               const uint8_t* tile, int64_t usual) {
+    if (kPanels == 1 || tile + usual < tile_address(weight, panel + 1, 0)) return usual;
+    return usual + (kPanels - 1) * weight.k_tiles * kTileBytes;
 }
 
 /// sums += the next tile of each panel * x; tiles and x move on. A loop of it should be one that runs at
@@ -96,10 +94,10 @@ FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int6
 template <class Ops, class Table, int kPanels, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t panel,
                                           const Table& table,
-                                          const uint8_t* (&tiles)[kPanels],
+                                          int64_t prefetch, const uint8_t* (&tiles)[kPanels],
                                           const typename Ops::Step*& x,
                                           Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
-    const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0]);
+    const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0], prefetch);
     FP6LLM_AVX512_UNROLL
     for (int p = 0; p < kPanels; ++p) {
         multiply_tile(table, tiles[p], ahead, x, sums[p]);
@@ -139,10 +137,20 @@ FP6LLM_AVX512_INLINE void multiply_steps(const typename Ops::Step*& w, const typ
     } while (--n > 0);
 }
 
-/// Partial sums per token and panel that make at least Ops::kChains in all.
-template <class Ops, int kPanels, int kTokens>
+/// Partial sums per token and panel, a power of two up to kMost, that make at least Ops::kChains in all.
+template <class Ops, int kPanels, int kTokens, int kMost = 4>
 constexpr int sum_sets() {
-    return kPanels * kTokens >= Ops::kChains ? 1 : kPanels * kTokens * 2 >= Ops::kChains ? 2 : 4;
+    int sets = 1;
+    while (sets < kMost && kPanels * kTokens * sets < Ops::kChains)
+        sets *= 2;
+    return sets;
+}
+
+/// The same within a tile.
+template <class Ops, int kPanels, int kTokens>
+constexpr int direct_sets() {
+    constexpr int kSteps = kTileCols / Ops::kColumns * Ops::kParts;
+    return sum_sets<Ops, kPanels, kTokens, kSteps < 8 ? kSteps : 8>();
 }
 
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
@@ -214,7 +222,7 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
         typename Ops::Step* out = scratch + p * kLanes;
         const auto decode = [&](const auto& table, int64_t tiles) FP6LLM_AVX512_INLINE_LAMBDA {
             for (int64_t i = 0; i < tiles; ++i, tile += kTileBytes) {
-                Ops::for_each_step(table, tile,
+                Ops::template for_each_step</*kHeld=*/false>(table, tile,
                                    [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
                                        _mm512_store_si512(out, weights);
                                        out += kPanels * kLanes;

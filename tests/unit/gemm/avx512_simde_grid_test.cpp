@@ -6,7 +6,7 @@
 namespace fp6llm::gemm_testing {
 namespace {
 
-FP6LLM_KERNEL_GRID(SimdeAvx512, {avx512_simde::kernels()}, Isa::kAvx512Bf16)
+FP6LLM_KERNEL_GRID(SimdeAvx512, {avx512_simde::kernels(CpuMaker::kOther)}, Isa::kAvx512Bf16)
 
 }  // namespace
 }  // namespace fp6llm::gemm_testing

@@ -18,7 +18,7 @@ std::vector<const CpuKernelSet*> available_sets() {
         if (set != nullptr && set->isa <= detected_isa()) sets.push_back(set);
     }
 #ifdef FP6LLM_HAVE_SIMDE
-    if (detected_isa() >= Isa::kAvx2) sets.push_back(avx512_simde::kernels());
+    if (detected_isa() >= Isa::kAvx2) sets.push_back(avx512_simde::kernels(CpuMaker::kOther));
 #endif
     return sets;
 }
