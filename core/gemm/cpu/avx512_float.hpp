@@ -84,8 +84,10 @@ struct FloatLoops {
             const int64_t count = rest < group_tiles ? rest : group_tiles;
             Sums<Ops, kTokens, kSets> sums[kPanels];
             FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p)
+            for (int p = 0; p < kPanels; ++p) {
+                prefetch_scales(weight, panel + p, group);
                 sums[p].clear();
+            }
             int64_t i = 0;
             do {  // groups are not empty
                 multiply_panels(weight, panel, table, prefetch, tiles, x, sums);

@@ -5,6 +5,17 @@
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
 
+/// Integers times powers of two, by row.
+struct ShiftedTable : WordTable {
+    __m512i shifts;
+};
+
+template <int kPair>
+FP6LLM_AVX512_INLINE __m512i decode_pair(const ShiftedTable& table, const TileWords& words) {
+    const WordTable& values = table;
+    return _mm512_sllv_epi16(decode_pair<kPair>(values, words), table.shifts);
+}
+
 struct Int16Ops : IntegerLoops<Int16Ops> {
     using Table = WordTable;
     static constexpr int kChains = 8;
@@ -26,6 +37,23 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
         return family == TileFamily::kE3M2 ? 1 : 3;
     }
 
+    using FoldedTable = ShiftedTable;
+    static constexpr int kFoldUnits = 1;  // weights have no offset
+
+    FP6LLM_AVX512_INLINE int fold_range(TileFamily family) { return span_range(family); }
+
+    FP6LLM_AVX512_INLINE FoldedTable load_folded_table(TileFamily family) {
+        return {load_table(family), _mm512_setzero_si512()};
+    }
+
+    FP6LLM_AVX512_INLINE void set_group(FoldedTable& table, TileFamily family, __m128i largest,
+                                        const uint8_t* exponents) {
+        const __m128i apart = _mm_sub_epi8(largest, load_exponents(exponents));
+        const __m512i shifts = _mm512_cvtepu8_epi32(
+            _mm_sub_epi8(_mm_set1_epi8(static_cast<char>(fold_range(family))), apart));
+        table.shifts = _mm512_or_si512(shifts, _mm512_slli_epi32(shifts, 16));
+    }
+
     FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
@@ -37,8 +65,8 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
         return {join_words(load(0), load(16)), join_words(load(32), load(48))};
     }
 
-    template <bool kHeld, class Use>
-    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+    template <bool kHeld, class AnyTable, class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
         for_each_pair<kHeld>(table, tile, use);
     }
 

@@ -18,6 +18,23 @@ FP6LLM_AVX512_INLINE __m512i join_bytes(__m512i a, __m512i b, __m512i c, __m512i
     return _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(d), 3);
 }
 
+/// Values, 128 added, of which some rows are to be doubled.
+struct DoublingTable {
+    __m512i values;
+    __m512i rows;  ///< all bits of those that are
+};
+
+FP6LLM_AVX512_INLINE __m512i look_up(__m512i table, __m512i codes) {
+    return _mm512_permutexvar_epi8(codes, table);
+}
+
+FP6LLM_AVX512_INLINE __m512i look_up(const DoublingTable& table, __m512i codes) {
+    constexpr int kXorAnd = 0x28;  // ternary logic: (x ^ y) & z
+    const __m512i offset = _mm512_set1_epi8(static_cast<char>(2 * kWeightOffset));
+    const __m512i u = look_up(table.values, codes);  // v + 128; 2 v + 128 = u + (u - 128)
+    return _mm512_add_epi8(u, _mm512_ternarylogic_epi32(u, offset, table.rows, kXorAnd));
+}
+
 struct Int8Ops : IntegerLoops<Int8Ops> {
     using Table = __m512i;
     static constexpr int kChains = 8;
@@ -55,21 +72,40 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
         }
     }
 
-    FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+    FP6LLM_AVX512_INLINE __m512i load_values(TileFamily family, int offset) {
         const float* values = tile_values(family);
-        const auto load = [values](int code) {
+        const auto load = [values, offset](int code) {
             const __m512 scaled =
                 _mm512_fmadd_ps(_mm512_loadu_ps(values + code), _mm512_set1_ps(8.0f),
-                                _mm512_set1_ps(kWeightOffset));
+                                _mm512_set1_ps(static_cast<float>(offset)));
             return _mm512_cvtps_epi32(scaled);
         };
         return join_bytes(load(0), load(16), load(32), load(48));
     }
 
+    FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
+        return load_values(family, kWeightOffset);
+    }
+
+    using FoldedTable = DoublingTable;
+    static constexpr int kFoldUnits = 2;
+
+    /// 2 * 60 + 128 is the most that a byte takes.
+    FP6LLM_AVX512_INLINE int fold_range(TileFamily) { return 1; }
+
+    FP6LLM_AVX512_INLINE FoldedTable load_folded_table(TileFamily family) {
+        return {load_values(family, kFoldUnits * kWeightOffset), _mm512_setzero_si512()};
+    }
+
+    FP6LLM_AVX512_INLINE void set_group(FoldedTable& table, TileFamily, __m128i largest,
+                                        const uint8_t* exponents) {
+        table.rows = _mm512_cvtepi8_epi32(_mm_cmpeq_epi8(largest, load_exponents(exponents)));
+    }
+
     /// Step s: the bytes of lane `row` are columns 4 s..4 s + 3. One vpmultishiftqb brings four codes
     /// of a word pair to the low six bits of bytes, all that vpermb looks at.
-    template <bool kHeld, class Use>
-    FP6LLM_AVX512_INLINE void for_each_step(const Table& table, const uint8_t* tile, Use use) {
+    template <bool kHeld, class AnyTable, class Use>
+    FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
         constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
         const auto from = [](uint64_t low) {
             // Bit positions of bytes 0-3 of a 64-bit lane; its upper row's are 32 higher.
@@ -80,14 +116,13 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
         const __m512i low_nibble = _mm512_set1_epi8(0x0F);
         constexpr __mmask64 kPair7 = 0xCCCCCCCCCCCCCCCCu;
         const TileWords words = load_tile<kHeld>(tile);
-        use(0, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.a), table));
-        use(1, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.b), table));
-        use(2, _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(codes, words.c), table));
+        use(0, look_up(table, _mm512_multishift_epi64_epi8(codes, words.a)));
+        use(1, look_up(table, _mm512_multishift_epi64_epi8(codes, words.b)));
+        use(2, look_up(table, _mm512_multishift_epi64_epi8(codes, words.c)));
         const __m512i low_bits = _mm512_mask_multishift_epi64_epi8(
             _mm512_multishift_epi64_epi8(nibbles, words.a), kPair7, nibbles, words.b);
         const __m512i high_bits = _mm512_multishift_epi64_epi8(upper, words.c);
-        use(3, _mm512_permutexvar_epi8(
-                   _mm512_ternarylogic_epi32(low_bits, high_bits, low_nibble, kSelect), table));
+        use(3, look_up(table, _mm512_ternarylogic_epi32(low_bits, high_bits, low_nibble, kSelect)));
     }
 
     FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {

@@ -11,6 +11,11 @@
 //   span_columns(family)            that MX scales join
 //   span_range(family)              exponents of a span may be so far apart for its sum to be below 2^31
 //                                   in units of the smallest scale that this allows
+//   fold_range(family)              exponents of a span may be so far apart for decoding to bring weights
+//                                   to those units
+//   kFoldUnits                      what weights are offset by then, of what they are otherwise
+//   FoldedTable, load_folded_table(family), set_group(table, family, largest, exponents)
+//                                   decode so
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
 //                                   of which is where a sum over its first i tiles starts
 //   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
@@ -201,9 +206,9 @@ struct IntegerLoops {
         return near;
     }
 
-    /// What a token's joined sums count: its block's scale, and less for Span::shifts.
-    FP6LLM_AVX512_INLINE __m512 joined_unit(const int32_t* scale, TileFamily family) {
-        const float unit = 1.0f / static_cast<float>(1 << Ops::span_range(family));
+    /// What a token's joined sums count: its block's scale / 2^range.
+    FP6LLM_AVX512_INLINE __m512 joined_unit(const int32_t* scale, int range) {
+        const float unit = 1.0f / static_cast<float>(1 << range);
         return _mm512_mul_ps(_mm512_castsi512_ps(broadcast(scale)), _mm512_set1_ps(unit));
     }
 
@@ -213,7 +218,7 @@ struct IntegerLoops {
                                          TileFamily family, const Span<kPanels>& span, float* out) {
         constexpr int64_t kPartStride = kTokens * kPanels * kLanes;
         for (int t = 0; t < kTokens; ++t) {
-            const __m512 s = joined_unit(head + t, family);
+            const __m512 s = joined_unit(head + t, Ops::span_range(family));
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
                 __m512i joined =
@@ -281,8 +286,9 @@ struct IntegerLoops {
         }
     }
 
-    /// Sums of tiles [first, stop) of a block, kTokens of kStride tokens from `head` on.
-    template <int kStride, int kPanels, int kTokens, int kSets>
+    /// Sums of tiles [first, stop) of a block, kTokens of kStride tokens from `head` on, kUnits times the
+    /// weights' offset.
+    template <int kStride, int kUnits = 1, int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void start_parts(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                           [[maybe_unused]] const int32_t* head,
                                           [[maybe_unused]] int64_t first,
@@ -297,6 +303,7 @@ struct IntegerLoops {
             for (int t = 0; t < kTokens; ++t) {
                 __m512i start = broadcast(after + t);
                 if (first > 0) start = _mm512_sub_epi32(start, broadcast(before + t));
+                if constexpr (kUnits == 2) start = add(start, start);
                 FP6LLM_AVX512_UNROLL
                 for (int p = 0; p < kPanels; ++p)
                     sums[p].set[0][t] = start;
@@ -304,11 +311,132 @@ struct IntegerLoops {
         }
     }
 
+    /// A span of one panel, groups [group, ..), of tiles [first, stop) of an activation block.
+    struct DirectSpan {
+        const CpuWeightView* weight;
+        const typename Ops::Table* table;
+        const typename Ops::FoldedTable* folded;
+        int64_t panel, group;
+        const uint8_t* tile;
+        const int32_t* x;
+        const int32_t* head;
+        int64_t first, stop;
+    };
+
+    /// out = fma(part, s / 2^range * scale, out) of a span of one part whose weights are decoded so large.
+    template <int kTokens>
+    [[gnu::noinline]] static void multiply_folded_span(const DirectSpan& span, __m128i largest,
+                                                       float* out) {
+        constexpr int kSets = direct_sets<Ops, 1, kTokens>();
+        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+        const CpuWeightView& weight = *span.weight;
+        const int64_t prefetch = prefetch_bytes(1);
+        auto table = *span.folded;
+        const uint8_t* exponents = weight.e8m0 + (span.panel * weight.groups + span.group) * kLanes;
+        const uint8_t* tiles[1] = {span.tile};
+        const int32_t* x = span.x;
+        alignas(64) int32_t part[kTokens * kLanes];
+        Sums<Ops, kTokens, kSets> sums[1];
+        start_parts<kTokens, Ops::kFoldUnits>(sums, span.head, span.first, span.stop);
+        int64_t left = (span.stop - span.first) / kGroupTiles;
+        do {
+            Ops::set_group(table, weight.family, largest, exponents);
+            exponents += kLanes;
+            int64_t count = kGroupTiles;
+            do {
+                multiply_panels(weight, span.panel, table, prefetch, tiles, x, sums);
+            } while (--count > 0);
+        } while (--left > 0);
+        keep_in_registers(sums);
+        store_parts(sums, part);
+        const __m512 scales = e8m0_values(largest);
+        for (int t = 0; t < kTokens; ++t, out += kLanes) {
+            const __m512 s = joined_unit(span.head + t, Ops::fold_range(weight.family));
+            const __m512 values =
+                _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(part + t * kLanes)), s);
+            _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales, _mm512_loadu_ps(out)));
+        }
+    }
+
+    /// The same of any span.
+    template <int kTokens>
+    [[gnu::noinline]] static void multiply_parted_span(const DirectSpan& span, float* out) {
+        constexpr int kSets = direct_sets<Ops, 1, kTokens>();
+        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+        const CpuWeightView& weight = *span.weight;
+        const int64_t prefetch = prefetch_bytes(1);
+        const auto table = *span.table;
+        const uint8_t* tiles[1] = {span.tile};
+        const int32_t* x = span.x;
+        alignas(64) Parts<1, kTokens> parts;
+        int64_t groups = 0;
+        for (int64_t first = span.first, stop; first < span.stop; first = stop, ++groups) {
+            stop = first + kGroupTiles < span.stop ? first + kGroupTiles : span.stop;
+            Sums<Ops, kTokens, kSets> sums[1];
+            start_parts<kTokens>(sums, span.head, first, stop);
+            int64_t count = stop - first;
+            do {
+                multiply_panels(weight, span.panel, table, prefetch, tiles, x, sums);
+            } while (--count > 0);
+            keep_in_registers(sums);
+            store_parts(sums, parts[groups]);
+        }
+        add_span<1, kTokens>(parts[0], span.head, weight, span.panel, span.group, groups, out);
+    }
+
+    /// multiply_direct of one panel with MX scales.
+    template <int kTokens>
+    static void multiply_direct_spans(const CpuWeightView& weight, int64_t panel, const int32_t* x,
+                                      float* out) {
+        constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
+        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+        const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
+        const typename Ops::Table table = Ops::load_table(weight.family);
+        const typename Ops::FoldedTable folded = Ops::load_folded_table(weight.family);
+        clear_output(out, kTokens);
+        const int32_t* head = x;
+        int64_t block = 0;
+        for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
+            if (first % kBlockTiles == 0) {
+                head = x;
+                x += Ops::kHeadRows * kTokens;
+                block = first;
+            }
+            stop = first + span_tiles < weight.k_tiles ? first + span_tiles : weight.k_tiles;
+            const int64_t group = first / kGroupTiles;
+            const DirectSpan span = {&weight,
+                                     &table,
+                                     &folded,
+                                     panel,
+                                     group,
+                                     tile_address(weight, panel, first),
+                                     x,
+                                     head,
+                                     first - block,
+                                     stop - block};
+            prefetch_scales(weight, panel, group);
+            bool folds = stop - first == span_tiles;
+            if (folds) {
+                const SpanExponents own = span_exponents(
+                    weight.e8m0 + (panel * weight.groups + group) * kLanes, span_groups(weight));
+                folds = are_within(own, Ops::fold_range(weight.family));
+                if (folds) multiply_folded_span<kTokens>(span, own.largest, out);
+            }
+            if (!folds) multiply_parted_span<kTokens>(span, out);
+            x += (stop - first) * (kTileCols / Ops::kColumns) * kTokens;
+        }
+        finish<1>(weight, panel, kTokens, out);
+    }
+
     /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
     /// [kTokens][16 * kPanels].
     template <int kPanels, int kTokens>
     static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding&,
                                 const void* packed, float* out) {
+        if (kPanels == 1 && weight.scale_mode == ScaleMode::kMx) {
+            return multiply_direct_spans<kTokens>(weight, panel,
+                                                  static_cast<const int32_t*>(packed), out);
+        }
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
         const int64_t prefetch = prefetch_bytes(kPanels);
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
@@ -426,7 +554,7 @@ struct IntegerLoops {
         }
         FP6LLM_AVX512_UNROLL
         for (int t = 0; t < kCount; ++t) {
-            const __m512 s = joined_unit(head + kFirst + t, family);
+            const __m512 s = joined_unit(head + kFirst + t, Ops::span_range(family));
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
                 float* at = out + ((kFirst + t) * kPanels + p) * kLanes;

@@ -146,11 +146,10 @@ constexpr int sum_sets() {
     return sets;
 }
 
-/// The same within a tile.
+/// The same where weights are decoded in between: four chains do, but of split activations.
 template <class Ops, int kPanels, int kTokens>
 constexpr int direct_sets() {
-    constexpr int kSteps = kTileCols / Ops::kColumns * Ops::kParts;
-    return sum_sets<Ops, kPanels, kTokens, kSteps < 8 ? kSteps : 8>();
+    return sum_sets<Ops, kPanels, kTokens, 4 * Ops::kParts>();
 }
 
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
