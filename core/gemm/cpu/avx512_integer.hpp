@@ -66,7 +66,7 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 }
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
-constexpr int kMostSpanTokens = 6;   ///< of two panels: their sums of a group and of a span fit in registers
+constexpr int kMostPartTokens = 6;   ///< of two panels: two sums of each fit in registers
 
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <int kPanels, int kTokens>
@@ -483,22 +483,41 @@ struct IntegerLoops {
     static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
         static_assert(Ops::kScratchColumns % Ops::kBlockColumns == 0);
         static_assert(Ops::kBlockColumns == kMostSpanGroups * kMxColumns);  // whole spans
-        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
-        const CpuWeightView& weight = *block.weight;
-        const auto* w = static_cast<const int32_t*>(block.scratch);
+        constexpr int kFront = kTokens > kMostPartTokens ? (kTokens + 1) / 2 : kTokens;
         const auto* x = static_cast<const int32_t*>(packed);
-        if (weight.scale_mode == ScaleMode::kMx) {
+        if (block.weight->scale_mode == ScaleMode::kMx) {
             return multiply_spans<kPanels, kTokens>(block, x, out);
         }
+        multiply_parts<kPanels, kTokens, 0, kFront>(block, x, out);
+        if constexpr (kFront < kTokens) {
+            multiply_parts<kPanels, kTokens, kFront, kTokens - kFront>(block, x, out);
+        }
+    }
+
+    /// multiply_scratch for row and group scales, of tokens [kFirst, kFirst + kCount) of kTokens. Few
+    /// enough that the sums of a part and those of the block are in registers.
+    template <int kPanels, int kTokens, int kFirst, int kCount>
+    [[gnu::noinline]] static void multiply_parts(const ScratchBlock& block, const int32_t* x,
+                                                 float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
+        const CpuWeightView& weight = *block.weight;
+        const bool row_scales = weight.scale_mode == ScaleMode::kRow;
+        const auto* w = static_cast<const int32_t*>(block.scratch);
         const int64_t group_size = group_columns(weight);
         const int64_t end = block.first + block.columns;
-        alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
         int64_t start = block.first, group = block.first / group_size;
+        __m512 totals[kPanels][kCount];
+        FP6LLM_AVX512_UNROLL
+        for (int t = 0; t < kCount; ++t) {
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p)
+                totals[p][t] = _mm512_loadu_ps(out + ((kFirst + t) * kPanels + p) * kLanes);
+        }
         // Columns past the last group are padding.
         for (int64_t k = block.first, stop; k < end && group < weight.groups; k = stop) {
             if (k % Ops::kBlockColumns == 0) {
-                head = x;
+                head = x + kFirst;
                 x += Ops::kHeadRows * kTokens;
                 start = k;
             }
@@ -506,16 +525,47 @@ struct IntegerLoops {
             stop = start + Ops::kBlockColumns;
             stop = group_end < stop ? group_end : stop;
             stop = end < stop ? end : stop;
-            prefetch_next(block, k, stop);
-            Sums<Ops, kTokens, kSets> sums[kPanels];
+            if (kFirst == 0) prefetch_next(block, k, stop);
+            Sums<Ops, kCount, kSets> sums[kPanels];
             start_parts<kTokens>(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
             // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.
+            const int32_t* steps = x + kFirst;
+            const int64_t count = (stop - k) / Ops::kColumns;
             keep_in_registers(sums);
-            multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
+            multiply_steps<kTokens>(w, steps, count / kSets, sums);
             keep_in_registers(sums);
-            store_parts(sums, parts[part_slot(weight, group)]);
-            add_parts<kPanels, kTokens>(parts[0], head, weight, block.panel, group, out);
+            x += count * kTokens;
+            const auto add_parts = [&](auto added) FP6LLM_AVX512_INLINE_LAMBDA {
+                FP6LLM_AVX512_UNROLL
+                for (int t = 0; t < kCount; ++t) {
+                    const __m512 s = _mm512_castsi512_ps(broadcast(head + t));
+                    FP6LLM_AVX512_UNROLL
+                    for (int p = 0; p < kPanels; ++p) {
+                        const __m512 part = _mm512_cvtepi32_ps(sums[p].total(t));
+                        totals[p][t] = added(p, part, s, totals[p][t]);
+                    }
+                }
+            };
+            if (row_scales) {
+                add_parts([](int, __m512 part, __m512 s, __m512 total) FP6LLM_AVX512_INLINE_LAMBDA {
+                    return _mm512_fmadd_ps(part, s, total);
+                });
+            } else {
+                __m512 scales[kPanels];
+                FP6LLM_AVX512_UNROLL
+                for (int p = 0; p < kPanels; ++p)
+                    scales[p] = load_scales(weight, block.panel + p, group);
+                add_parts([&](int p, __m512 part, __m512 s, __m512 total) FP6LLM_AVX512_INLINE_LAMBDA {
+                    return _mm512_fmadd_ps(_mm512_mul_ps(part, s), scales[p], total);
+                });
+            }
             if (stop == group_end) ++group;
+        }
+        FP6LLM_AVX512_UNROLL
+        for (int t = 0; t < kCount; ++t) {
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p)
+                _mm512_storeu_ps(out + ((kFirst + t) * kPanels + p) * kLanes, totals[p][t]);
         }
     }
 
@@ -589,7 +639,7 @@ struct IntegerLoops {
     template <int kPanels, int kTokens>
     FP6LLM_AVX512_INLINE void multiply_spans(const ScratchBlock& block, const int32_t* x,
                                              float* out) {
-        constexpr int kFront = kTokens > kMostSpanTokens ? (kTokens + 1) / 2 : kTokens;
+        constexpr int kFront = kTokens > kMostPartTokens ? (kTokens + 1) / 2 : kTokens;
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
         const int64_t span_columns = Ops::span_columns(weight.family);

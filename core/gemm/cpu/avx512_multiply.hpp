@@ -261,13 +261,14 @@ struct ScratchBlock {
 };
 
 /// Asks for a token tile's share of the block that comes next while it multiplies [k, stop): hardware
-/// prefetchers start anew at each block, and decoding would wait for its first lines.
+/// prefetchers start anew at each block, and decoding would wait for its first lines. As many lines each
+/// time, some twice: a number that varied would be mispredicted.
 FP6LLM_AVX512_INLINE void prefetch_next(const ScratchBlock& block, int64_t k, int64_t stop) {
     const int64_t from = block.ask_from + ((k - block.first) * block.ask_per_column >> 16);
-    const int64_t to = block.ask_from + ((stop - block.first) * block.ask_per_column >> 16);
-    const uint8_t* tiles = block.next;
+    const int64_t bytes = (stop - k) * block.ask_per_column >> 16;
+    const uint8_t* tiles = block.next + (from & -64);
     for (int p = 0; p < block.panels; ++p, tiles += block.weight->k_tiles * kTileBytes) {
-        for (int64_t line = (from + 63) & -64; line < to; line += 64)
+        for (int64_t line = 0; line < bytes; line += 64)
             _mm_prefetch(tiles + line, _MM_HINT_T1);
     }
 }
