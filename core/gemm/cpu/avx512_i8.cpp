@@ -9,6 +9,8 @@ namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
 
 constexpr int kWeightOffset = 64;
+constexpr char kDoubledBit = 0x40;
+constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
 
 /// The low bytes of 64 lanes, `a`'s lowest.
 FP6LLM_AVX512_INLINE __m512i join_bytes(__m512i a, __m512i b, __m512i c, __m512i d) {
@@ -18,10 +20,10 @@ FP6LLM_AVX512_INLINE __m512i join_bytes(__m512i a, __m512i b, __m512i c, __m512i
     return _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(d), 3);
 }
 
-/// Values, 128 added, of which some rows are to be doubled.
+/// Values and values doubled, 128 added: a code's bit 6 chooses.
 struct DoublingTable {
-    __m512i values;
-    __m512i rows;  ///< all bits of those that are
+    __m512i values, doubled;
+    __m512i rows;  ///< that bit, in rows to be doubled
 };
 
 FP6LLM_AVX512_INLINE __m512i look_up(__m512i table, __m512i codes) {
@@ -29,10 +31,9 @@ FP6LLM_AVX512_INLINE __m512i look_up(__m512i table, __m512i codes) {
 }
 
 FP6LLM_AVX512_INLINE __m512i look_up(const DoublingTable& table, __m512i codes) {
-    constexpr int kXorAnd = 0x28;  // ternary logic: (x ^ y) & z
-    const __m512i offset = _mm512_set1_epi8(static_cast<char>(2 * kWeightOffset));
-    const __m512i u = look_up(table.values, codes);  // v + 128; 2 v + 128 = u + (u - 128)
-    return _mm512_add_epi8(u, _mm512_ternarylogic_epi32(u, offset, table.rows, kXorAnd));
+    const __m512i chosen = _mm512_ternarylogic_epi32(table.rows, codes,
+                                                     _mm512_set1_epi8(kDoubledBit), kSelect);
+    return _mm512_permutex2var_epi8(table.values, chosen, table.doubled);
 }
 
 struct Int8Ops : IntegerLoops<Int8Ops> {
@@ -72,19 +73,20 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
         }
     }
 
-    FP6LLM_AVX512_INLINE __m512i load_values(TileFamily family, int offset) {
+    /// units * v + offset.
+    FP6LLM_AVX512_INLINE __m512i load_values(TileFamily family, int units, int offset) {
         const float* values = tile_values(family);
-        const auto load = [values, offset](int code) {
-            const __m512 scaled =
-                _mm512_fmadd_ps(_mm512_loadu_ps(values + code), _mm512_set1_ps(8.0f),
-                                _mm512_set1_ps(static_cast<float>(offset)));
+        const auto load = [values, units, offset](int code) {
+            const __m512 scaled = _mm512_fmadd_ps(_mm512_loadu_ps(values + code),
+                                                  _mm512_set1_ps(static_cast<float>(8 * units)),
+                                                  _mm512_set1_ps(static_cast<float>(offset)));
             return _mm512_cvtps_epi32(scaled);
         };
         return join_bytes(load(0), load(16), load(32), load(48));
     }
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
-        return load_values(family, kWeightOffset);
+        return load_values(family, 1, kWeightOffset);
     }
 
     using FoldedTable = DoublingTable;
@@ -94,19 +96,22 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
     FP6LLM_AVX512_INLINE int fold_range(TileFamily) { return 1; }
 
     FP6LLM_AVX512_INLINE FoldedTable load_folded_table(TileFamily family) {
-        return {load_values(family, kFoldUnits * kWeightOffset), _mm512_setzero_si512()};
+        constexpr int kOffset = kFoldUnits * kWeightOffset;
+        return {load_values(family, 1, kOffset), load_values(family, 2, kOffset),
+                _mm512_setzero_si512()};
     }
 
     FP6LLM_AVX512_INLINE void set_group(FoldedTable& table, TileFamily, __m128i largest,
                                         const uint8_t* exponents) {
-        table.rows = _mm512_cvtepi8_epi32(_mm_cmpeq_epi8(largest, load_exponents(exponents)));
+        const __m512i rows =
+            _mm512_cvtepi8_epi32(_mm_cmpeq_epi8(largest, load_exponents(exponents)));
+        table.rows = _mm512_and_si512(rows, _mm512_set1_epi8(kDoubledBit));
     }
 
     /// Step s: the bytes of lane `row` are columns 4 s..4 s + 3. One vpmultishiftqb brings four codes
     /// of a word pair to the low six bits of bytes, all that vpermb looks at.
     template <bool kHeld, class AnyTable, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
-        constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
         const auto from = [](uint64_t low) {
             // Bit positions of bytes 0-3 of a 64-bit lane; its upper row's are 32 higher.
             return _mm512_set1_epi64(static_cast<int64_t>(low | (low + 0x20202020u) << 32));
