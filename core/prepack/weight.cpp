@@ -19,7 +19,9 @@ namespace {
 constexpr int64_t kChunkCols = 1024;
 
 /// Panels that kernels for one token read side by side (CpuGemmKernel::panels_per_call).
-constexpr int64_t kPanelStep = 2;
+int64_t panel_step() noexcept {
+    return active_isa() >= Isa::kAvx512 && cpu_maker() == CpuMaker::kAmd ? 1 : 2;
+}
 
 /// Deals panels out as a multiplication of one token does, so that each part of the blob is first
 /// touched by the thread that will read it.
@@ -27,7 +29,8 @@ class PanelLoop {
   public:
     PanelLoop(const BlobGeometry& geometry, Executor& executor) noexcept
         : panels_(geometry.panels),
-          split_(split_packing(panels_, kPanelStep, geometry.k_tiles * kTileBytes,
+          step_(panel_step()),
+          split_(split_packing(panels_, step_, geometry.k_tiles * kTileBytes,
                                executor.concurrency())),
           executor_(executor) {}
 
@@ -39,14 +42,15 @@ class PanelLoop {
         executor_.run(parts(), [&](int64_t slot) {
             const FpEnvGuard fp_env;
             const IndexRange steps = split_.of(slot);
-            const int64_t stop = steps.end * kPanelStep, end = stop < panels_ ? stop : panels_;
-            for (int64_t panel = steps.begin * kPanelStep; panel < end; ++panel)
+            const int64_t stop = steps.end * step_, end = stop < panels_ ? stop : panels_;
+            for (int64_t panel = steps.begin * step_; panel < end; ++panel)
                 task(slot, panel);
         });
     }
 
   private:
     int64_t panels_;
+    int64_t step_;
     WorkSplit split_;
     Executor& executor_;
 };

@@ -59,6 +59,14 @@ static inline __m512i cvtepu8_epi32(__m128i value) {
     return bit_copy<__m512i>(lanes);
 }
 
+static inline __m512i cvtepi8_epi32(__m128i value) {
+    const auto bytes = bit_copy<Array<signed char, 16>>(value);
+    Array<int, 16> lanes;
+    for (int i = 0; i < 16; ++i)
+        lanes.at[i] = bytes.at[i];
+    return bit_copy<__m512i>(lanes);
+}
+
 static inline __m512i cvtepu8_epi16(__m256i value) {
     const auto bytes = bit_copy<Array<unsigned char, 32>>(value);
     Array<unsigned short, 32> lanes;
@@ -190,6 +198,8 @@ static inline __m512i multishift_epi64_epi8(__m512i starts, __m512i value) {
 #define _mm512_cvtepi32_ps(value) fp6llm_avx512_shim::cvtepi32_ps(value)
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8(value) fp6llm_avx512_shim::cvtepi32_epi8(value)
+#undef _mm512_cvtepi8_epi32
+#define _mm512_cvtepi8_epi32(value) fp6llm_avx512_shim::cvtepi8_epi32(value)
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(value) fp6llm_avx512_shim::cvtepu8_epi32(value)
 #undef _mm512_cvtepu8_epi16

@@ -65,14 +65,15 @@ struct TileWords {
 /// there.
 template <bool kHeld>
 FP6LLM_AVX512_INLINE TileWords load_tile(const uint8_t* tile) {
-    TileWords words = {_mm512_load_si512(tile), _mm512_load_si512(tile + 64),
-                       _mm512_load_si512(tile + 128)};
+    __m512i a = _mm512_load_si512(tile);
+    __m512i b = _mm512_load_si512(tile + 64);
+    __m512i c = _mm512_load_si512(tile + 128);
     if constexpr (kHeld) {
-        FP6LLM_AVX512_LAUNDER_VECTOR(words.a);
-        FP6LLM_AVX512_LAUNDER_VECTOR(words.b);
-        FP6LLM_AVX512_LAUNDER_VECTOR(words.c);
+        FP6LLM_AVX512_LAUNDER_VECTOR(a);
+        FP6LLM_AVX512_LAUNDER_VECTOR(b);
+        FP6LLM_AVX512_LAUNDER_VECTOR(c);
     }
-    return words;
+    return {a, b, c};
 }
 
 /// Words whose low six bits are the codes of pair kPair.
@@ -144,8 +145,7 @@ constexpr int kMostApart = 60;
 
 /// FoldedTable::apart of 16 rows: how far `exponents` are below `largest`.
 FP6LLM_AVX512_INLINE __m512i exponents_apart(__m128i largest, const uint8_t* exponents) {
-    const __m512i apart =
-        _mm512_cvtepu8_epi32(_mm_sub_epi8(largest, load_exponents(exponents)));
+    const __m512i apart = _mm512_cvtepu8_epi32(_mm_sub_epi8(largest, load_exponents(exponents)));
     return _mm512_or_si512(_mm512_slli_epi32(apart, 7), _mm512_slli_epi32(apart, 23));
 }
 
@@ -158,7 +158,8 @@ FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t pan
 
 /// Asks for scales that are as far ahead as weights are asked for: processors' own prefetching does not
 /// see that they come.
-FP6LLM_AVX512_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel, int64_t group) {
+FP6LLM_AVX512_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel,
+                                          int64_t group) {
     constexpr int64_t kBytesAhead = 512;
     const int64_t at = (panel * weight.groups + group) * kLanes;
     if (weight.scale_mode == ScaleMode::kMx) {

@@ -22,10 +22,11 @@ struct F32Ops : FloatLoops<F32Ops> {
 
     template <bool kHeld, class AnyTable, class Use>
     FP6LLM_AVX512_INLINE void for_each_step(const AnyTable& table, const uint8_t* tile, Use use) {
-        for_each_pair<kHeld>(table, tile, [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
-            use(2 * pair, _mm512_castps_si512(even_values(values)));
-            use(2 * pair + 1, _mm512_castps_si512(odd_values(values)));
-        });
+        for_each_pair<kHeld>(table, tile,
+                             [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
+                                 use(2 * pair, _mm512_castps_si512(even_values(values)));
+                                 use(2 * pair + 1, _mm512_castps_si512(odd_values(values)));
+                             });
     }
 
     FP6LLM_AVX512_INLINE __m512 broadcast(const float* x) { return _mm512_set1_ps(*x); }
@@ -60,10 +61,10 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
     };
     for (int64_t k = k0; k < k0 + count; k += kTileCols) {
         for_each_pair</*kHeld=*/false>(table, tile_address(weight, panel, k / kTileCols),
-                      [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
-                          put(k + 2 * pair, even_values(values));
-                          put(k + 2 * pair + 1, odd_values(values));
-                      });
+                                       [&](int pair, __m512i values) FP6LLM_AVX512_INLINE_LAMBDA {
+                                           put(k + 2 * pair, even_values(values));
+                                           put(k + 2 * pair + 1, odd_values(values));
+                                       });
     }
 }
 

@@ -94,9 +94,8 @@ struct FloatLoops {
             } while (++i < count);
             add_groups(
                 sums,
-                [&](int p) FP6LLM_AVX512_INLINE_LAMBDA {
-                    return load_scales(weight, panel + p, group);
-                },
+                [&](int p)
+                    FP6LLM_AVX512_INLINE_LAMBDA { return load_scales(weight, panel + p, group); },
                 out);
         }
     }
@@ -140,8 +139,7 @@ struct FloatLoops {
         const auto* x = static_cast<const typename Ops::Step*>(packed);
         const CpuWeightView& weight = *block.weight;
         const Folding& folding = *block.folding;
-        const int64_t group_size =
-            folding.on ? weight.k_tiles * kTileCols : group_columns(weight);
+        const int64_t group_size = folding.on ? weight.k_tiles * kTileCols : group_columns(weight);
         const int64_t groups = folding.on ? 1 : weight.groups;
         const int64_t end = block.first + block.columns;
         int64_t group = block.first / group_size;

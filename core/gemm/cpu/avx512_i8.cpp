@@ -31,8 +31,8 @@ FP6LLM_AVX512_INLINE __m512i look_up(__m512i table, __m512i codes) {
 }
 
 FP6LLM_AVX512_INLINE __m512i look_up(const DoublingTable& table, __m512i codes) {
-    const __m512i chosen = _mm512_ternarylogic_epi32(table.rows, codes,
-                                                     _mm512_set1_epi8(kDoubledBit), kSelect);
+    const __m512i chosen =
+        _mm512_ternarylogic_epi32(table.rows, codes, _mm512_set1_epi8(kDoubledBit), kSelect);
     return _mm512_permutex2var_epi8(table.values, chosen, table.doubled);
 }
 

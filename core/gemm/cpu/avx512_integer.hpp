@@ -66,7 +66,7 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 }
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
-constexpr int kMostPartTokens = 6;   ///< of two panels: two sums of each fit in registers
+constexpr int kMostPartTokens = 6;  ///< of two panels: two sums of each fit in registers
 
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <int kPanels, int kTokens>
@@ -180,8 +180,9 @@ struct IntegerLoops {
     /// How the groups of a span are joined in integers, by panel.
     template <int kPanels>
     struct Span {
-        __m512i shifts[kPanels][kMostSpanGroups];  ///< what sums of each group count: a power of two
-        __m512 scales[kPanels];                    ///< the largest of each row
+        __m512i shifts[kPanels]
+                      [kMostSpanGroups];  ///< what sums of each group count: a power of two
+        __m512 scales[kPanels];           ///< the largest of each row
     };
 
     /// `groups` of them, from `group` on. Whether their exponents are near enough.
@@ -191,8 +192,7 @@ struct IntegerLoops {
         const int range = Ops::span_range(weight.family);
         bool near = true;
         for (int p = 0; p < kPanels; ++p) {
-            const uint8_t* exponents =
-                weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const uint8_t* exponents = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
             const SpanExponents own = span_exponents(exponents, groups);
             near = near && are_within(own, range);
             for (int64_t g = 0; g < groups; ++g) {
@@ -221,8 +221,7 @@ struct IntegerLoops {
             const __m512 s = joined_unit(head + t, Ops::span_range(family));
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p, parts += kLanes, out += kLanes) {
-                __m512i joined =
-                    _mm512_sllv_epi32(_mm512_load_si512(parts), span.shifts[p][0]);
+                __m512i joined = _mm512_sllv_epi32(_mm512_load_si512(parts), span.shifts[p][0]);
                 FP6LLM_AVX512_UNROLL
                 for (int64_t g = 1; g < kGroups; ++g) {
                     joined = _mm512_add_epi32(
@@ -245,8 +244,7 @@ struct IntegerLoops {
         alignas(64) double powers[kMostSpanGroups * kLanes];
         std::memcpy(s, head, sizeof s);
         for (int p = 0; p < kPanels; ++p) {
-            const uint8_t* exponents =
-                weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const uint8_t* exponents = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
             const __m128i largest = span_exponents(exponents, groups).largest;
             span_powers(exponents, groups, largest, powers);
             _mm512_store_ps(of_rows, e8m0_values(largest));
@@ -404,15 +402,9 @@ struct IntegerLoops {
             }
             stop = first + span_tiles < weight.k_tiles ? first + span_tiles : weight.k_tiles;
             const int64_t group = first / kGroupTiles;
-            const DirectSpan span = {&weight,
-                                     &table,
-                                     &folded,
-                                     panel,
-                                     group,
-                                     tile_address(weight, panel, first),
-                                     x,
-                                     head,
-                                     first - block,
+            const DirectSpan span = {&weight,     &table, &folded,
+                                     panel,       group,  tile_address(weight, panel, first),
+                                     x,           head,   first - block,
                                      stop - block};
             prefetch_scales(weight, panel, group);
             bool folds = stop - first == span_tiles;
@@ -555,9 +547,10 @@ struct IntegerLoops {
                 FP6LLM_AVX512_UNROLL
                 for (int p = 0; p < kPanels; ++p)
                     scales[p] = load_scales(weight, block.panel + p, group);
-                add_parts([&](int p, __m512 part, __m512 s, __m512 total) FP6LLM_AVX512_INLINE_LAMBDA {
-                    return _mm512_fmadd_ps(_mm512_mul_ps(part, s), scales[p], total);
-                });
+                add_parts([&](int p, __m512 part, __m512 s, __m512 total)
+                              FP6LLM_AVX512_INLINE_LAMBDA {
+                                  return _mm512_fmadd_ps(_mm512_mul_ps(part, s), scales[p], total);
+                              });
             }
             if (stop == group_end) ++group;
         }

@@ -61,23 +61,24 @@ FP6LLM_AVX512_INLINE void clear_output(float* out, int64_t vectors) {
 
 /// sums += tile * x, x [steps of a tile][kParts][kTokens]. `ahead` bytes further is what to ask for.
 template <class Ops, class Table, int kTokens, int kSets>
-FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile,
-                                        int64_t ahead, const typename Ops::Step* x,
+FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile, int64_t ahead,
+                                        const typename Ops::Step* x,
                                         Sums<Ops, kTokens, kSets>& sums) {
     _mm_prefetch(tile + ahead, _MM_HINT_T0);
     _mm_prefetch(tile + ahead + 64, _MM_HINT_T0);
     _mm_prefetch(tile + ahead + 128, _MM_HINT_T0);
-    Ops::template for_each_step</*kHeld=*/true>(table, tile, [&](int step, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-        FP6LLM_AVX512_UNROLL
-        for (int part = 0; part < Ops::kParts; ++part) {
-            const int at = step * Ops::kParts + part;
+    Ops::template for_each_step</*kHeld=*/true>(
+        table, tile, [&](int step, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
             FP6LLM_AVX512_UNROLL
-            for (int t = 0; t < kTokens; ++t) {
-                typename Ops::Sum& sum = sums.set[at % kSets][t];
-                sum = Ops::multiply_add(sum, weights, x + at * kTokens + t);
+            for (int part = 0; part < Ops::kParts; ++part) {
+                const int at = step * Ops::kParts + part;
+                FP6LLM_AVX512_UNROLL
+                for (int t = 0; t < kTokens; ++t) {
+                    typename Ops::Sum& sum = sums.set[at % kSets][t];
+                    sum = Ops::multiply_add(sum, weights, x + at * kTokens + t);
+                }
             }
-        }
-    });
+        });
 }
 
 /// How far ahead of a tile of the first of kPanels panels to read, `usual` but past their ends: what comes
@@ -93,8 +94,8 @@ FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int6
 /// least once: a loop that may not costs gcc registers.
 template <class Ops, class Table, int kPanels, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t panel,
-                                          const Table& table,
-                                          int64_t prefetch, const uint8_t* (&tiles)[kPanels],
+                                          const Table& table, int64_t prefetch,
+                                          const uint8_t* (&tiles)[kPanels],
                                           const typename Ops::Step*& x,
                                           Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
     const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0], prefetch);
@@ -146,10 +147,12 @@ constexpr int sum_sets() {
     return sets;
 }
 
-/// The same where weights are decoded in between: four chains do, but of split activations.
+/// The same where weights are decoded in between: four do, but of split activations, and more than 22 sums
+/// leave too few registers.
 template <class Ops, int kPanels, int kTokens>
 constexpr int direct_sets() {
-    return sum_sets<Ops, kPanels, kTokens, 4 * Ops::kParts>();
+    constexpr bool kFit = kPanels * kTokens * 2 + 2 * Ops::kParts <= 24;
+    return sum_sets<Ops, kPanels, kTokens, kFit ? 4 * Ops::kParts : 1>();
 }
 
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
@@ -166,8 +169,8 @@ FP6LLM_AVX512_INLINE Folding find_folding(const CpuWeightView& weight, int64_t p
     for (int p = 0; folding.on && p < panels; ++p) {
         const uint8_t* exponents = weight.e8m0 + (panel + p) * weight.groups * kLanes;
         const SpanExponents all = span_exponents(exponents, weight.groups);
-        folding.on = are_within(all, kMostApart) &&
-                     _mm_movemask_epi8(_mm_cmpeq_epi8(all.largest, nan)) == 0;
+        folding.on =
+            are_within(all, kMostApart) && _mm_movemask_epi8(_mm_cmpeq_epi8(all.largest, nan)) == 0;
         folding.largest[p] = all.largest;
     }
     return folding;
@@ -221,11 +224,11 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
         typename Ops::Step* out = scratch + p * kLanes;
         const auto decode = [&](const auto& table, int64_t tiles) FP6LLM_AVX512_INLINE_LAMBDA {
             for (int64_t i = 0; i < tiles; ++i, tile += kTileBytes) {
-                Ops::template for_each_step</*kHeld=*/false>(table, tile,
-                                   [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
-                                       _mm512_store_si512(out, weights);
-                                       out += kPanels * kLanes;
-                                   });
+                Ops::template for_each_step</*kHeld=*/false>(
+                    table, tile, [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
+                        _mm512_store_si512(out, weights);
+                        out += kPanels * kLanes;
+                    });
             }
         };
         if constexpr (Ops::kFoldsScales) {
@@ -233,8 +236,7 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
                 FoldedTable table = load_folded_table(weight.family);
                 const int64_t group_tiles = weight.group_size / kTileCols;
                 const uint8_t* exponents =
-                    weight.e8m0 +
-                    ((panel + p) * weight.groups + first / group_tiles) * kLanes;
+                    weight.e8m0 + ((panel + p) * weight.groups + first / group_tiles) * kLanes;
                 for (int64_t left = count; left > 0; left -= group_tiles, exponents += kLanes) {
                     table.apart = exponents_apart(folding.largest[p], exponents);
                     decode(table, left < group_tiles ? left : group_tiles);
@@ -292,16 +294,10 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         // After the last block, the first one of the panels that follow.
         const int64_t next =
             first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
-        ScratchBlock block = {&weight,
-                              panel,
-                              first * kTileCols,
-                              count * kTileCols,
-                              scratch,
-                              &folding,
-                              kPanels,
-                              tile_address(weight, panel, next),
-                              0,
-                              0};
+        ScratchBlock block = {
+            &weight, panel,    first * kTileCols, count * kTileCols,
+            scratch, &folding, kPanels,           tile_address(weight, panel, next),
+            0,       0};
         const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;

@@ -486,7 +486,9 @@ TEST_P(Avx512Kernel, TwoBf16PartsKeep16BitsOfFp32) {
 }
 
 #ifdef FP6LLM_HAVE_SIMDE
-INSTANTIATE_TEST_SUITE_P(Simde, Avx512Kernel, testing::Values(avx512_simde::kernels(CpuMaker::kOther)));
+INSTANTIATE_TEST_SUITE_P(Simde, Avx512Kernel,
+                         testing::Values(avx512_simde::kernels(CpuMaker::kAmd),
+                                         avx512_simde::kernels(CpuMaker::kOther)));
 #endif
 
 std::vector<const CpuKernelSet*> native_sets() {

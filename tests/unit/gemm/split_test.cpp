@@ -302,7 +302,7 @@ TEST(Split, PanelsArePackedByTheThreadThatMultipliesByThem) {
         }
         EXPECT_EQ(*std::max_element(packer.begin(), packer.end()) > 0, threads > 1);
         if (plan.set == portable_kernels()) continue;  // reads the layout of another set
-        EXPECT_EQ(strays, 0) << plan.name << ": kPanelStep in core/prepack/weight.cpp";
+        EXPECT_EQ(strays, 0) << plan.name << ": panel_step() in core/prepack/weight.cpp";
     }
 }
 
