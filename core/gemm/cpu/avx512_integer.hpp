@@ -452,6 +452,8 @@ struct IntegerLoops {
             stop = block + kBlockTiles;
             stop = group_end < stop ? group_end : stop;
             stop = weight.k_tiles < stop ? weight.k_tiles : stop;
+            for (int p = 0; weight.scale_mode != ScaleMode::kRow && p < kPanels; ++p)
+                prefetch_scales(weight, panel + p, group);
             Sums<Ops, kTokens, kSets> sums[kPanels];
             start_parts<kTokens>(sums, head, first - block, stop - block);
             int64_t i = first;
