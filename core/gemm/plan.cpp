@@ -7,8 +7,9 @@
 //      asked is allowed.
 //   3. Best first: the highest instruction set; then kernels that win with so many tokens
 //      (min_tokens to wins_up_to); then the fastest arithmetic (speed); then the kernel with the
-//      smallest max_tokens that takes the call in one block, else the one with the largest; of
-//      equals the one that needs the fewest tiles.
+//      smallest max_tokens (MX weights: max_mx_tokens) that takes the call in one block, else the
+//      one with the largest; of equals the one that needs the fewest tiles, then the one that takes
+//      the fewest group sizes.
 //   4. The transposed product has one algorithm, with the best set that reads the swizzle.
 //   5. The reference is last.
 #include "core/gemm/plan.hpp"
@@ -116,6 +117,12 @@ int64_t tiles(const CpuGemmKernel& kernel, int64_t tokens) {
     return kernel.token_tile > 0 ? ceil_div(tokens, kernel.token_tile) : 0;
 }
 
+/// Tokens up to which a kernel is meant for the weight.
+int64_t most_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
+    const bool mx = problem.weight->cpu().scale_mode == ScaleMode::kMx;
+    return mx && kernel.max_mx_tokens > 0 ? kernel.max_mx_tokens : kernel.max_tokens;
+}
+
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
@@ -124,13 +131,17 @@ bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) 
     const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
     const int b_speed = speed(b.kernel->arithmetic, problem.x_type);
     if (a_speed != b_speed) return a_speed > b_speed;
-    const int64_t a_most = a.kernel->max_tokens, b_most = b.kernel->max_tokens;
+    const int64_t a_most = most_tokens(*a.kernel, problem);
+    const int64_t b_most = most_tokens(*b.kernel, problem);
     const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
     if (a_fits != b_fits) return a_fits;
     if (a_most != b_most) return (a_most < b_most) == a_fits;
     const int64_t a_tiles = tiles(*a.kernel, problem.tokens);
     const int64_t b_tiles = tiles(*b.kernel, problem.tokens);
     if (a_tiles != b_tiles) return a_tiles < b_tiles;
+    if (a.kernel->group_multiple != b.kernel->group_multiple) {
+        return a.kernel->group_multiple > b.kernel->group_multiple;
+    }
     return a.kernel->algo < b.kernel->algo;
 }
 

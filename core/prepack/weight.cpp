@@ -30,8 +30,8 @@ class PanelLoop {
     PanelLoop(const BlobGeometry& geometry, Executor& executor) noexcept
         : panels_(geometry.panels),
           step_(panel_step()),
-          split_(split_packing(panels_, step_, geometry.k_tiles * kTileBytes,
-                               executor.concurrency())),
+          split_(
+              split_packing(panels_, step_, geometry.k_tiles * kTileBytes, executor.concurrency())),
           executor_(executor) {}
 
     int parts() const noexcept { return split_.threads; }

@@ -13,9 +13,11 @@ struct Wins {
 
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithmetic arithmetic,
                                  int panels, int64_t max_tokens, int token_tile, int group_multiple,
-                                 const KernelFunctions& f, Wins wins = {}) {
-    return {f,      algo,       name,           isa,        CpuSwizzle::kP16, arithmetic,
-            panels, max_tokens, group_multiple, token_tile, wins.from,        wins.up_to};
+                                 const KernelFunctions& f, Wins wins = {},
+                                 int64_t max_mx_tokens = 0) {
+    return {
+        f,          algo,           name,       isa,       CpuSwizzle::kP16, arithmetic,   panels,
+        max_tokens, group_multiple, token_tile, wins.from, wins.up_to,       max_mx_tokens};
 }
 
 constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,
@@ -39,22 +41,27 @@ constexpr int streams(CpuMaker maker) {
 //   i8            24 (4)      83 (64)              86 (48)
 //
 // Where AMD's processors and others differ, the former are as Zen 5 measured, the latter as Emerald Rapids
-// did. Speeds on one core, cold weights (1 to 16 tokens) or blocks of 96, row scales:
+// did. Speeds on one core, 4096 x 4096, row scales where nothing else is said:
 //
 //   One address stream a thread, read 8 KiB ahead, against two, read 3 KiB ahead: Zen 5 1.05 to 1.12 at
-//   1 to 3 tokens and, one panel either way, 1.1 to 1.45 at 4 to 12; Emerald Rapids 0.92 with one stream
-//   read 3 KiB ahead, more for both no gain.
-//   f32 fused over gemm: Zen 5 1.03 to 1.1 at 17 to 192 tokens; Emerald Rapids 1.04, 0.98, 1.01, 0.97 at
-//   24, 32, 48, 64, before gemm won 7 % by prefetching.
-//   i16: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48; Emerald Rapids 0.98, 1.02, 0.95.
-//   i8: Zen 5 1.07 at 16, 0.98, 0.94, 0.89 at 17, 32, 64; Emerald Rapids 1.08, 1.07, 1.08 at 24, 32, 48,
-//   before gemm won 15 %.
+//   1 to 3 tokens and, one panel either way, 1.1 to 1.35 at 4 to 12; Emerald Rapids 0.92 with one stream
+//   read 3 KiB ahead.
+//   f32 fused over gemm: Zen 5 1.03 to 1.11 at 17 to 512 tokens; Emerald Rapids 1.04, 0.98, 1.01, 0.97 at
+//   24, 32, 48, 64 tokens, before gemm won 7 % by prefetching.
+//   bf16 wide over gemm and over fused (Zen 5): 1.31 and 1.12 at 17 tokens, 1.05 and 1.03 at 512. At 13 to
+//   16 fused has one tile where wide has two: 1.00 to 1.03; at 4 to 7 it wins 3 to 5 %, at 8 to 12 it loses
+//   2 to 9. f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
+//   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.16 at 16, 0.96 at 64); Emerald
+//   Rapids 0.98, 1.02, 0.95.
+//   i8: Zen 5 1.14 at 16 tokens, 0.94 at 24, 0.92 at 48 (MX 0.99 at 12, 0.93 at 16); Emerald Rapids 1.08,
+//   1.07, 1.08 at 24, 32, 48, before gemm won 15 %.
 //   bf16x2 (Zen 5) ties with f32 where decoding counts little: it is for few tokens.
 struct Set {
-    CpuGemmKernel rows[15];
+    CpuGemmKernel rows[16];
     CpuKernelSet set;
     explicit Set(CpuMaker maker) noexcept;
     Set(const Set&) = delete;
+    Set& operator=(const Set&) = delete;
 };
 
 Set::Set(CpuMaker maker) noexcept
@@ -67,8 +74,10 @@ Set::Set(CpuMaker maker) noexcept
                     maker == CpuMaker::kAmd ? 192 : 96, kGemmTokens, 8, kGemmF32),
            make_row(210, "avx512bf16_fp6_gemv_bf16", kBf16Isa, kBf16, streams(maker), kGemvTokens,
                     0, kTileCols, kGemvBf16),
-           make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, 128, kFusedTokens,
+           make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, kFusedTokens, 0,
                     kTileCols, kFusedBf16),
+           make_row(213, "avx512bf16_fp6_wide_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens,
+                    kTileCols, kWideBf16),
            make_row(212, "avx512bf16_fp6_gemm_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens, 8,
                     kGemmBf16),
            make_row(220, "avx512bf16_fp6_gemv_bf16x2", kBf16Isa, kBf16x2, streams(maker),
@@ -80,12 +89,13 @@ Set::Set(CpuMaker maker) noexcept
            make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, streams(maker), kGemvTokens, 0,
                     kTileCols, kGemvI16),
            make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1,
-                    maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16),
+                    maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16, Wins{},
+                    /*max_mx_tokens=*/16),
            make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
            make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, streams(maker), kGemvTokens, 0,
                     kTileCols, kGemvI8),
-           make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, 16, kFusedTokens, kTileCols,
-                    kFusedI8),
+           make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, kFusedTokens, 0, kTileCols,
+                    kFusedI8, Wins{}, /*max_mx_tokens=*/11),
            make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
                     kGemmI8)},
       set{Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel, store} {}

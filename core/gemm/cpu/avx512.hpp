@@ -14,10 +14,10 @@ namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 /// Tokens that a kernel keeps in registers at a time.
 constexpr int kGemvTokens = 3;    ///< one panel or two
 constexpr int kFusedTokens = 16;  ///< one panel, decoded in registers
-constexpr int kGemmTokens = 12;   ///< two panels, decoded to scratch
+constexpr int kGemmTokens = 12;   ///< two panels, decoded in registers (wide) or to scratch
 
 extern const KernelFunctions kGemvF32, kFusedF32, kGemmF32;
-extern const KernelFunctions kGemvBf16, kFusedBf16, kGemmBf16;
+extern const KernelFunctions kGemvBf16, kFusedBf16, kWideBf16, kGemmBf16;
 extern const KernelFunctions kGemvBf16x2, kFusedBf16x2, kGemmBf16x2;
 extern const KernelFunctions kGemvI16, kFusedI16, kGemmI16;
 extern const KernelFunctions kGemvI8, kFusedI8, kGemmI8;

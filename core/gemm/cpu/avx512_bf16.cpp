@@ -23,6 +23,12 @@ struct Bf16Weights {
         for_each_pair<kHeld>(table, tile, use);
     }
 
+    template <class AnyTable, class Use>
+    FP6LLM_AVX512_INLINE void for_each_step_of_two(const AnyTable (&tables)[2],
+                                                   const uint8_t* const (&tiles)[2], Use use) {
+        for_each_pair_of_two(tables, tiles, use);
+    }
+
     FP6LLM_AVX512_INLINE __m512i broadcast(const int32_t* x) { return _mm512_set1_epi32(*x); }
     FP6LLM_AVX512_INLINE __m512 multiply_add(__m512 sum, __m512i weights, __m512i x) {
         return _mm512_dpbf16_ps(sum, (__m512bh)weights, (__m512bh)x);
@@ -70,6 +76,7 @@ struct Bf16x2Ops : Bf16Weights, FloatLoops<Bf16x2Ops> {
 
 constexpr KernelFunctions kGemvBf16 = gemv_functions<Bf16Ops>();
 constexpr KernelFunctions kFusedBf16 = fused_functions<Bf16Ops>();
+constexpr KernelFunctions kWideBf16 = wide_functions<Bf16Ops>();
 constexpr KernelFunctions kGemmBf16 = gemm_functions<Bf16Ops>();
 constexpr KernelFunctions kGemvBf16x2 = gemv_functions<Bf16x2Ops>();
 constexpr KernelFunctions kFusedBf16x2 = fused_functions<Bf16x2Ops>();

@@ -122,6 +122,23 @@ FP6LLM_AVX512_INLINE void for_each_pair(const Table& table, const uint8_t* tile,
     use(7, decode_pair<7>(table, words));
 }
 
+/// Calls use(pair index, pairs of the first tile, of the second). Nothing is held: what multiplies two
+/// panels needs the registers.
+template <class Table, class Use>
+FP6LLM_AVX512_INLINE void for_each_pair_of_two(const Table (&tables)[2],
+                                               const uint8_t* const (&tiles)[2], Use use) {
+    const TileWords a = load_tile</*kHeld=*/false>(tiles[0]);
+    const TileWords b = load_tile</*kHeld=*/false>(tiles[1]);
+    use(0, decode_pair<0>(tables[0], a), decode_pair<0>(tables[1], b));
+    use(1, decode_pair<1>(tables[0], a), decode_pair<1>(tables[1], b));
+    use(2, decode_pair<2>(tables[0], a), decode_pair<2>(tables[1], b));
+    use(3, decode_pair<3>(tables[0], a), decode_pair<3>(tables[1], b));
+    use(4, decode_pair<4>(tables[0], a), decode_pair<4>(tables[1], b));
+    use(5, decode_pair<5>(tables[0], a), decode_pair<5>(tables[1], b));
+    use(6, decode_pair<6>(tables[0], a), decode_pair<6>(tables[1], b));
+    use(7, decode_pair<7>(tables[0], a), decode_pair<7>(tables[1], b));
+}
+
 FP6LLM_AVX512_INLINE __m512 even_values(__m512i pair) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(pair, 16));
 }

@@ -66,17 +66,21 @@ struct FloatLoops {
     template <int kPanels, int kTokens>
     static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding& folding,
                                 const void* packed, float* out) {
-        if constexpr (kPanels == 1) {
-            if (folding.on) return multiply_folded<kTokens>(weight, panel, folding, packed, out);
+        if constexpr (kPanels == 1 || kTokens > kGemvTokens) {
+            if (folding.on) {
+                return multiply_folded<kPanels, kTokens>(weight, panel, folding, packed, out);
+            }
         }
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
         const int64_t prefetch = prefetch_bytes(kPanels);
-        const typename Ops::Table table = Ops::load_table(weight.family);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
+        typename Ops::Table tables[kPanels];
         const uint8_t* tiles[kPanels];
-        for (int p = 0; p < kPanels; ++p)
+        for (int p = 0; p < kPanels; ++p) {
+            tables[p] = Ops::load_table(weight.family);
             tiles[p] = tile_address(weight, panel + p, 0);
+        }
 
         clear_output(out, kTokens * kPanels);
         for (int64_t group = 0, first = 0; first < weight.k_tiles; ++group, first += group_tiles) {
@@ -90,7 +94,7 @@ struct FloatLoops {
             }
             int64_t i = 0;
             do {  // groups are not empty
-                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
+                multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (++i < count);
             add_groups(
                 sums,
@@ -100,34 +104,44 @@ struct FloatLoops {
         }
     }
 
-    /// The same of one panel with folded scales.
-    template <int kTokens>
+    /// The same with folded scales.
+    template <int kPanels, int kTokens>
     [[gnu::noinline]] static void multiply_folded(const CpuWeightView& weight, int64_t panel,
                                                   const Folding& folding, const void* packed,
                                                   float* out) {
-        constexpr int kSets = direct_sets<Ops, 1, kTokens>();
-        const int64_t prefetch = prefetch_bytes(1);
-        FoldedTable table = load_folded_table(weight.family);
+        constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
+        const int64_t prefetch = prefetch_bytes(kPanels);
         const int64_t group_tiles = weight.group_size / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
-        const uint8_t* tiles[1] = {tile_address(weight, panel, 0)};
+        FoldedTable tables[kPanels];
+        const uint8_t* tiles[kPanels];
         const uint8_t* exponents = weight.e8m0 + panel * weight.groups * kLanes;
-
-        Sums<Ops, kTokens, kSets> sums[1];
-        sums[0].clear();
+        const int64_t panel_exponents = weight.groups * kLanes;
+        Sums<Ops, kTokens, kSets> sums[kPanels];
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            tables[p] = load_folded_table(weight.family);
+            tiles[p] = tile_address(weight, panel + p, 0);
+            sums[p].clear();
+        }
         int64_t left = weight.k_tiles;
         do {
-            table.apart = exponents_apart(folding.largest[0], exponents);
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                tables[p].apart =
+                    exponents_apart(folding.largest[p], exponents + p * panel_exponents);
+            }
             exponents += kLanes;
             int64_t count = left < group_tiles ? left : group_tiles;
             left -= count;
             do {
-                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
+                multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (--count > 0);
         } while (left > 0);
-        clear_output(out, kTokens);
+        clear_output(out, kTokens * kPanels);
         add_groups(
-            sums, [&](int) FP6LLM_AVX512_INLINE_LAMBDA { return e8m0_values(folding.largest[0]); },
+            sums,
+            [&](int p) FP6LLM_AVX512_INLINE_LAMBDA { return e8m0_values(folding.largest[p]); },
             out);
     }
 

@@ -329,7 +329,7 @@ struct IntegerLoops {
         constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
         const CpuWeightView& weight = *span.weight;
         const int64_t prefetch = prefetch_bytes(1);
-        auto table = *span.folded;
+        typename Ops::FoldedTable tables[1] = {*span.folded};
         const uint8_t* exponents = weight.e8m0 + (span.panel * weight.groups + span.group) * kLanes;
         const uint8_t* tiles[1] = {span.tile};
         const int32_t* x = span.x;
@@ -338,11 +338,11 @@ struct IntegerLoops {
         start_parts<kTokens, Ops::kFoldUnits>(sums, span.head, span.first, span.stop);
         int64_t left = (span.stop - span.first) / kGroupTiles;
         do {
-            Ops::set_group(table, weight.family, largest, exponents);
+            Ops::set_group(tables[0], weight.family, largest, exponents);
             exponents += kLanes;
             int64_t count = kGroupTiles;
             do {
-                multiply_panels(weight, span.panel, table, prefetch, tiles, x, sums);
+                multiply_panels(weight, span.panel, tables, prefetch, tiles, x, sums);
             } while (--count > 0);
         } while (--left > 0);
         keep_in_registers(sums);
@@ -363,7 +363,7 @@ struct IntegerLoops {
         constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
         const CpuWeightView& weight = *span.weight;
         const int64_t prefetch = prefetch_bytes(1);
-        const auto table = *span.table;
+        const typename Ops::Table tables[1] = {*span.table};
         const uint8_t* tiles[1] = {span.tile};
         const int32_t* x = span.x;
         alignas(64) Parts<1, kTokens> parts;
@@ -374,7 +374,7 @@ struct IntegerLoops {
             start_parts<kTokens>(sums, span.head, first, stop);
             int64_t count = stop - first;
             do {
-                multiply_panels(weight, span.panel, table, prefetch, tiles, x, sums);
+                multiply_panels(weight, span.panel, tables, prefetch, tiles, x, sums);
             } while (--count > 0);
             keep_in_registers(sums);
             store_parts(sums, parts[groups]);
@@ -432,12 +432,14 @@ struct IntegerLoops {
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
         const int64_t prefetch = prefetch_bytes(kPanels);
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
-        const typename Ops::Table table = Ops::load_table(weight.family);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
         const auto* x = static_cast<const int32_t*>(packed);
+        typename Ops::Table tables[kPanels];
         const uint8_t* tiles[kPanels];
-        for (int p = 0; p < kPanels; ++p)
+        for (int p = 0; p < kPanels; ++p) {
+            tables[p] = Ops::load_table(weight.family);
             tiles[p] = tile_address(weight, panel + p, 0);
+        }
 
         clear_output(out, kTokens * kPanels);
         alignas(64) Parts<kPanels, kTokens> parts;
@@ -458,7 +460,7 @@ struct IntegerLoops {
             start_parts<kTokens>(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
-                multiply_panels(weight, panel, table, prefetch, tiles, x, sums);
+                multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (++i < stop);
             keep_in_registers(sums);
             store_parts(sums, parts[part_slot(weight, group)]);

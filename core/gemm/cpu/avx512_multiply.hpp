@@ -2,11 +2,12 @@
 //
 //   gemv    1..3 tokens: one or two panels per pass, as many address streams a thread
 //   fused   1..16 tokens in registers: one panel, decoded in registers, once per 16 tokens
+//   wide    more: two panels, decoded in registers, once per 12 tokens
 //   gemm    more: two panels decoded to an L1-sized scratch, then tiles of 12 tokens x 32 rows
 //
 // All of them decode a weight vector once for every token of a tile. An Ops type is the arithmetic;
 // it derives from the loops that sum its products, FloatLoops (avx512_float.hpp) or IntegerLoops
-// (avx512_integer.hpp). gemv and fused need groups of whole tiles; gemm takes any multiple of 8
+// (avx512_integer.hpp). gemv, fused and wide need groups of whole tiles; gemm takes any multiple of 8
 // columns (of 16 where Ops says so).
 //
 //   Step                  32-bit element of packed activations
@@ -17,6 +18,7 @@
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
 //   kFoldsScales          whether fused and gemm decode MX weights with their scales where they can
 //   Table load_table(family), for_each_step<kHeld>(table, tile, use)    use(step, weights) for a tile
+//   for_each_step_of_two(tables, tiles, use)    use(step, weights, weights) for two of them, for wide
 //   broadcast(x)                    *x in all lanes
 //   multiply_add(sum, weights, x)   sum + weights * x, x from broadcast() or a pointer
 // and from its loops:
@@ -90,21 +92,52 @@ FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int6
     return usual + (kPanels - 1) * weight.k_tiles * kTileBytes;
 }
 
+/// sums += tiles of two panels * x, each step of which is broadcast once.
+template <class Ops, class Table, int kTokens, int kSets>
+FP6LLM_AVX512_INLINE void multiply_two_tiles(const Table (&tables)[2],
+                                             const uint8_t* const (&tiles)[2], int64_t ahead,
+                                             const typename Ops::Step* x,
+                                             Sums<Ops, kTokens, kSets> (&sums)[2]) {
+    FP6LLM_AVX512_UNROLL
+    for (int p = 0; p < 2; ++p) {
+        FP6LLM_AVX512_UNROLL
+        for (int line = 0; line < kTileBytes; line += 64)
+            _mm_prefetch(tiles[p] + ahead + line, _MM_HINT_T0);
+    }
+    Ops::for_each_step_of_two(
+        tables, tiles, [&](int step, __m512i first, __m512i second) FP6LLM_AVX512_INLINE_LAMBDA {
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                const auto broadcast = Ops::broadcast(x + step * kTokens + t);
+                auto& sum = sums[0].set[step % kSets][t];
+                sum = Ops::multiply_add(sum, first, broadcast);
+                auto& other = sums[1].set[step % kSets][t];
+                other = Ops::multiply_add(other, second, broadcast);
+            }
+        });
+}
+
 /// sums += the next tile of each panel * x; tiles and x move on. A loop of it should be one that runs at
 /// least once: a loop that may not costs gcc registers.
 template <class Ops, class Table, int kPanels, int kTokens, int kSets>
 FP6LLM_AVX512_INLINE void multiply_panels(const CpuWeightView& weight, int64_t panel,
-                                          const Table& table, int64_t prefetch,
+                                          const Table (&tables)[kPanels], int64_t prefetch,
                                           const uint8_t* (&tiles)[kPanels],
                                           const typename Ops::Step*& x,
                                           Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
     const int64_t ahead = prefetch_distance<kPanels>(weight, panel, tiles[0], prefetch);
-    FP6LLM_AVX512_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
-        multiply_tile(table, tiles[p], ahead, x, sums[p]);
-        tiles[p] += kTileBytes;
-        if (p + 1 < kPanels) {
-            FP6LLM_AVX512_LAUNDER(x);
+    if constexpr (kPanels == 2 && kTokens > kGemvTokens) {
+        multiply_two_tiles(tables, tiles, ahead, x, sums);
+        tiles[0] += kTileBytes;
+        tiles[1] += kTileBytes;
+    } else {
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+            multiply_tile(tables[p], tiles[p], ahead, x, sums[p]);
+            tiles[p] += kTileBytes;
+            if (p + 1 < kPanels) {
+                FP6LLM_AVX512_LAUNDER(x);
+            }
         }
     }
     x += kTileCols / Ops::kColumns * Ops::kParts * kTokens;
@@ -152,7 +185,7 @@ constexpr int sum_sets() {
 template <class Ops, int kPanels, int kTokens>
 constexpr int direct_sets() {
     constexpr bool kFit = kPanels * kTokens * 2 + 2 * Ops::kParts <= 24;
-    return sum_sets<Ops, kPanels, kTokens, kFit ? 4 * Ops::kParts : 1>();
+    return sum_sets < Ops, kPanels, kTokens, kFit ? 4 * Ops::kParts : 1 > ();
 }
 
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
@@ -210,6 +243,24 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, int, const Packe
         const int64_t size = x.count - t < kFusedTokens ? x.count - t : kFusedTokens;
         dispatch_direct<Ops, 1>(counts, weight, panel, folding, packed_tile<Ops>(x, k, t), size,
                                 sums + t * kLanes);
+    }
+}
+
+template <class Ops>
+void multiply_wide(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+                   float* sums, void*) {
+    const std::make_integer_sequence<int, kGemmTokens> counts;
+    const int64_t k = weight.k_tiles * kTileCols;
+    const Folding folding = find_folding<Ops>(weight, panel, panels);
+    for (int64_t t = 0; t < x.count; t += kGemmTokens) {
+        const int64_t size = x.count - t < kGemmTokens ? x.count - t : kGemmTokens;
+        const auto* steps = packed_tile<Ops>(x, k, t);
+        float* out = sums + t * panels * kLanes;
+        if (panels == 2) {
+            dispatch_direct<Ops, 2>(counts, weight, panel, folding, steps, size, out);
+        } else {
+            dispatch_direct<Ops, 1>(counts, weight, panel, folding, steps, size, out);
+        }
     }
 }
 
@@ -340,6 +391,12 @@ constexpr KernelFunctions gemv_functions() {
 template <class Ops>
 constexpr KernelFunctions fused_functions() {
     return {packed_bytes<Ops>, pack_tokens<Ops, kFusedTokens>, no_scratch, multiply_fused<Ops>,
+            pack_columns<Ops>};
+}
+
+template <class Ops>
+constexpr KernelFunctions wide_functions() {
+    return {packed_bytes<Ops>, pack_tokens<Ops, kGemmTokens>, no_scratch, multiply_wide<Ops>,
             pack_columns<Ops>};
 }
 

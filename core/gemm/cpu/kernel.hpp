@@ -115,6 +115,8 @@ struct CpuGemmKernel : KernelFunctions {
     int64_t min_tokens = 1;
     /// Most tokens up to which it does; 0: no limit.
     int64_t wins_up_to = 0;
+    /// Non-zero: what max_tokens counts as where MX weights are multiplied and kernels compared.
+    int64_t max_mx_tokens = 0;
 };
 
 /// One instruction set's row block in the registry.

@@ -265,7 +265,7 @@ TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
         {kBf16, kFastF16, kF32, kE3M2, 2, "avx512bf16_fp6_gemv_bf16x2"},
         {kBf16, kFastF16, kF32, kE3M2, 100, many_f32},
         {kBf16, kFastBf16, kF32, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
-        {kBf16, kFastBf16, kF16, kE3M2, 512, "avx512bf16_fp6_gemm_bf16"},
+        {kBf16, kFastBf16, kF16, kE3M2, 512, "avx512bf16_fp6_wide_bf16"},
         {kBf16, kFastI16, kF16, kE3M2, 1, "avx512vnni_fp6_gemv_i16"},
         {kBf16, kFastI16, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
         {kBf16, kFastI8, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
