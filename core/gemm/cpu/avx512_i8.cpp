@@ -40,7 +40,7 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
     using Table = __m512i;
     static constexpr int kChains = 8;
     static constexpr int kColumns = 4;
-    static constexpr int kScratchColumns = 768;
+    static constexpr int kScratchColumns = 512;
     static constexpr bool kFoldsScales = false;
     static constexpr int64_t kBlockColumns = kI8Columns;
     static constexpr float kMost = 127.0f;

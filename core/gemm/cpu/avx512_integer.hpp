@@ -24,6 +24,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "core/gemm/cpu/avx512_multiply.hpp"
 
@@ -484,25 +485,32 @@ struct IntegerLoops {
         if (block.weight->scale_mode == ScaleMode::kMx) {
             return multiply_spans<kPanels, kTokens>(block, x, out);
         }
-        multiply_parts<kPanels, kTokens, 0, kFront>(block, x, out);
-        if constexpr (kFront < kTokens) {
-            multiply_parts<kPanels, kTokens, kFront, kTokens - kFront>(block, x, out);
+        const auto multiply = [&](auto row_scales) FP6LLM_AVX512_INLINE_LAMBDA {
+            constexpr bool kRow = decltype(row_scales)::value;
+            multiply_parts<kRow, kPanels, kTokens, 0, kFront>(block, x, out);
+            if constexpr (kFront < kTokens) {
+                multiply_parts<kRow, kPanels, kTokens, kFront, kTokens - kFront>(block, x, out);
+            }
+        };
+        if (block.weight->scale_mode == ScaleMode::kRow) {
+            multiply(std::true_type());
+        } else {
+            multiply(std::false_type());
         }
     }
 
     /// multiply_scratch for row and group scales, of tokens [kFirst, kFirst + kCount) of kTokens. Few
     /// enough that the sums of a part and those of the block are in registers.
-    template <int kPanels, int kTokens, int kFirst, int kCount>
+    template <bool kRowScales, int kPanels, int kTokens, int kFirst, int kCount>
     [[gnu::noinline]] static void multiply_parts(const ScratchBlock& block, const int32_t* x,
                                                  float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
         const CpuWeightView& weight = *block.weight;
-        const bool row_scales = weight.scale_mode == ScaleMode::kRow;
         const auto* w = static_cast<const int32_t*>(block.scratch);
-        const int64_t group_size = group_columns(weight);
+        const int64_t group_size = kRowScales ? INT64_MAX : group_columns(weight);
         const int64_t end = block.first + block.columns;
         const int32_t* head = x;
-        int64_t start = block.first, group = block.first / group_size;
+        int64_t start = block.first, group = kRowScales ? 0 : block.first / group_size;
         __m512 totals[kPanels][kCount];
         FP6LLM_AVX512_UNROLL
         for (int t = 0; t < kCount; ++t) {
@@ -511,13 +519,14 @@ struct IntegerLoops {
                 totals[p][t] = _mm512_loadu_ps(out + ((kFirst + t) * kPanels + p) * kLanes);
         }
         // Columns past the last group are padding.
-        for (int64_t k = block.first, stop; k < end && group < weight.groups; k = stop) {
-            if (k % Ops::kBlockColumns == 0) {
+        for (int64_t k = block.first, stop; k < end && (kRowScales || group < weight.groups);
+             k = stop) {
+            if (kRowScales || k % Ops::kBlockColumns == 0) {
                 head = x + kFirst;
                 x += Ops::kHeadRows * kTokens;
                 start = k;
             }
-            const int64_t group_end = (group + 1) * group_size;
+            const int64_t group_end = kRowScales ? INT64_MAX : (group + 1) * group_size;
             stop = start + Ops::kBlockColumns;
             stop = group_end < stop ? group_end : stop;
             stop = end < stop ? end : stop;
@@ -542,7 +551,7 @@ struct IntegerLoops {
                     }
                 }
             };
-            if (row_scales) {
+            if constexpr (kRowScales) {
                 add_parts([](int, __m512 part, __m512 s, __m512 total) FP6LLM_AVX512_INLINE_LAMBDA {
                     return _mm512_fmadd_ps(part, s, total);
                 });
