@@ -184,6 +184,7 @@ struct IntegerLoops {
         __m512i shifts[kPanels]
                       [kMostSpanGroups];  ///< what sums of each group count: a power of two
         __m512 scales[kPanels];           ///< the largest of each row
+        alignas(64) bool near;            ///< whether exponents are near enough
     };
 
     /// `groups` of them, from `group` on. Whether their exponents are near enough.
@@ -641,6 +642,23 @@ struct IntegerLoops {
         join_wide_parts<kPanels, kTokens>(parts[0], head, weight, panel, group, groups, out);
     }
 
+    static constexpr size_t kSpanBytes =
+        size_t{Ops::kScratchColumns / (2 * kMxColumns)} * sizeof(Span<2>);
+
+    /// With MX scales, spans [..] of Span<kPanels>.
+    template <int kPanels>
+    FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView& weight, int64_t panel,
+                                            int64_t first, int64_t count, void* spans) {
+        if (weight.scale_mode != ScaleMode::kMx) return;
+        const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
+        auto* span = static_cast<Span<kPanels>*>(spans);
+        for (int64_t tile = 0; tile < count; tile += span_tiles, ++span) {
+            const int64_t group = (first + tile) * kTileCols / kMxColumns;
+            span->near = tile + span_tiles <= count &&
+                         load_span(weight, panel, group, span_groups(weight), *span);
+        }
+    }
+
     /// multiply_scratch for MX scales.
     template <int kPanels, int kTokens>
     FP6LLM_AVX512_INLINE void multiply_spans(const ScratchBlock& block, const int32_t* x,
@@ -648,11 +666,12 @@ struct IntegerLoops {
         constexpr int kFront = kTokens > kMostPartTokens ? (kTokens + 1) / 2 : kTokens;
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
+        const auto* span = static_cast<const Span<kPanels>*>(block.spans);
         const int64_t span_columns = Ops::span_columns(weight.family);
         const int64_t end = block.first + block.columns;
         const int32_t* head = x;
         int64_t start = block.first;
-        for (int64_t k = block.first, stop; k < end; k = stop) {
+        for (int64_t k = block.first, stop; k < end; k = stop, ++span) {
             if (k % Ops::kBlockColumns == 0) {
                 head = x;
                 x += Ops::kHeadRows * kTokens;
@@ -661,14 +680,12 @@ struct IntegerLoops {
             stop = k + span_columns < end ? k + span_columns : end;
             prefetch_next(block, k, stop);
             const int64_t group = k / kMxColumns, tile = (k - start) / kTileCols;
-            Span<kPanels> span;
-            if (stop - k == span_columns &&
-                load_span(weight, block.panel, group, span_groups(weight), span)) {
-                multiply_span<kPanels, kTokens, 0, kFront>(span, weight.family, w, x, head, tile,
+            if (span->near) {
+                multiply_span<kPanels, kTokens, 0, kFront>(*span, weight.family, w, x, head, tile,
                                                            out);
                 if constexpr (kFront < kTokens) {
                     multiply_span<kPanels, kTokens, kFront, kTokens - kFront>(
-                        span, weight.family, w, x, head, tile, out);
+                        *span, weight.family, w, x, head, tile, out);
                 }
             } else {
                 multiply_wide_span<kPanels, kTokens>(weight, block.panel, group, w, x, head, tile,

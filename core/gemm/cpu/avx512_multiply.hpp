@@ -24,6 +24,8 @@
 // and from its loops:
 //   packed_steps(columns)           elements per token for leading columns, whole blocks
 //   pack_tile(x, first, count, k0, k1, out)      columns [k0, k1) of a tile
+//   kSpanBytes, prepare_block(weight, panel, first, count, spans)    what multiply_scratch wants to know
+//                                   of the scales of tiles [first, first + count), at most so many bytes
 //   multiply_direct, multiply_scratch, finish
 #pragma once
 
@@ -307,6 +309,7 @@ struct ScratchBlock {
     int64_t columns;
     const void* scratch;
     const Folding* folding;
+    const void* spans;  ///< what Ops::prepare_block() wrote
     int panels;
     const uint8_t* next;     ///< the first panel's tiles of the block that comes next
     int64_t ask_from;        ///< of which a token tile asks for the bytes from here on,
@@ -326,6 +329,12 @@ FP6LLM_AVX512_INLINE void prefetch_next(const ScratchBlock& block, int64_t k, in
     }
 }
 
+/// Of the scratch, for a block of two panels.
+template <class Ops>
+constexpr size_t decoded_bytes() {
+    return size_t{Ops::kScratchColumns / Ops::kColumns} * 2 * kLanes * sizeof(int32_t);
+}
+
 using ScratchFunction = void (*)(const ScratchBlock&, const void*, float*);
 
 template <class Ops, int kPanels, int... kIndex>
@@ -336,19 +345,28 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
     constexpr int64_t kBlockTiles = Ops::kScratchColumns / kTileCols;
     const int64_t k = weight.k_tiles * kTileCols, tokens = x.count;
     const Folding folding = find_folding<Ops>(weight, panel, kPanels);
+    auto* const spans = static_cast<uint8_t*>(scratch) + decoded_bytes<Ops>();
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
         decode_block<Ops, kPanels>(weight, panel, first, count, folding,
                                    static_cast<typename Ops::Step*>(scratch));
+        Ops::template prepare_block<kPanels>(weight, panel, first, count, spans);
         // After the last block, the first one of the panels that follow.
         const int64_t next =
             first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
-        ScratchBlock block = {
-            &weight, panel,    first * kTileCols, count * kTileCols,
-            scratch, &folding, kPanels,           tile_address(weight, panel, next),
-            0,       0};
+        ScratchBlock block = {&weight,
+                              panel,
+                              first * kTileCols,
+                              count * kTileCols,
+                              scratch,
+                              &folding,
+                              spans,
+                              kPanels,
+                              tile_address(weight, panel, next),
+                              0,
+                              0};
         const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
@@ -379,7 +397,7 @@ size_t no_scratch(int64_t, int64_t) {
 
 template <class Ops>
 size_t gemm_scratch(int64_t, int64_t) {
-    return size_t{Ops::kScratchColumns / Ops::kColumns} * 2 * kLanes * sizeof(int32_t);
+    return decoded_bytes<Ops>() + Ops::kSpanBytes;
 }
 
 template <class Ops>
