@@ -91,14 +91,19 @@ fp6llmStatus_t linear(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
                         shape.rows, compute, FP6LLM_ALGO_DEFAULT);
 }
 
-std::string kernel_name(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
-                        fp6llmComputeType_t compute, int64_t tokens) {
+ChosenKernel chosen_kernel(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
+                           fp6llmComputeType_t compute, int64_t tokens) {
     fp6llmHeuristicResult_t result = FP6LLM_HEURISTIC_RESULT_INIT;
     int count = 0;
     check(fp6llmGemmGetHeuristic(handle.get(), FP6LLM_OP_T, FP6LLM_OP_N, shape.rows, tokens,
                                  shape.cols, weight, FP6LLM_R_32F, FP6LLM_R_32F, compute, 1,
                                  &result, &count));
-    return count > 0 ? result.name : "none";
+    return count > 0 ? ChosenKernel{result.name, result.workspaceSize} : ChosenKernel{"none", 0};
+}
+
+std::string kernel_name(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
+                        fp6llmComputeType_t compute, int64_t tokens) {
+    return chosen_kernel(handle, weight, shape, compute, tokens).name;
 }
 
 size_t packed_bytes(Handle& handle, const Format& format, const Shape& shape) {

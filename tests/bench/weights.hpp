@@ -39,6 +39,14 @@ CheckedRows check_rows(const Shape& shape, const std::vector<float>& w);
 fp6llmStatus_t linear(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
                       fp6llmComputeType_t compute, const float* x, float* y, int64_t tokens);
 
+/// What multiplies fp32 activations by a weight.
+struct ChosenKernel {
+    std::string name;
+    size_t workspace;  ///< bytes; each thread that takes part has its own
+};
+ChosenKernel chosen_kernel(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
+                           fp6llmComputeType_t compute, int64_t tokens);
+
 /// The kernel that linear() runs.
 std::string kernel_name(Handle& handle, fp6llmWeight_t weight, const Shape& shape,
                         fp6llmComputeType_t compute, int64_t tokens);
