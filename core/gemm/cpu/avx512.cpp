@@ -43,7 +43,7 @@ constexpr int streams(CpuMaker maker) {
 // Where AMD's processors and others differ, the former are as Zen 5 measured, the latter as Emerald Rapids
 // did. Speeds on one core, 4096 x 4096, row scales where nothing else is said:
 //
-//   One address stream a thread, read 8 KiB ahead, against two, read 3 KiB ahead: Zen 5 1.05 to 1.12 at
+//   One address stream a thread, read 7 to 9 KiB ahead, against two, read 3 KiB ahead: Zen 5 1.05 to 1.12 at
 //   1 to 3 tokens and, one panel either way, 1.1 to 1.35 at 4 to 12; Emerald Rapids 0.92 with one stream
 //   read 3 KiB ahead.
 //   f32 fused over gemm: Zen 5 1.03 to 1.11 at 17 to 512 tokens; Emerald Rapids 1.04, 0.98, 1.01, 0.97 at
@@ -102,8 +102,8 @@ Set::Set(CpuMaker maker) noexcept
 
 }  // namespace
 
-int64_t prefetch_bytes(int panels) noexcept {
-    return panels == 1 && cpu_maker() == CpuMaker::kAmd ? 8192 : 3072;
+int64_t prefetch_bytes(int panels, int64_t far) noexcept {
+    return panels == 1 && cpu_maker() == CpuMaker::kAmd ? far : 3072;
 }
 
 const CpuKernelSet* kernels(CpuMaker maker) noexcept {

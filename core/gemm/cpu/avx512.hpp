@@ -27,8 +27,9 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
 void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
            int64_t token, int64_t tokens);
 
-/// How far ahead of the weights that it multiplies a kernel of so many panels asks for those to come.
-int64_t prefetch_bytes(int panels) noexcept;
+/// How far ahead of the weights that it multiplies a kernel of so many panels asks for those to come:
+/// `far` where one stream is read as AMD's processors like it.
+int64_t prefetch_bytes(int panels, int64_t far) noexcept;
 
 /// The rows for a maker's processors, for tests: avx512_kernels() chooses. Or their emulation, which no
 /// plan chooses.

@@ -15,6 +15,7 @@ struct Bf16Weights {
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
     static constexpr bool kFoldsScales = true;
+    static constexpr int64_t kFarPrefetch = 8192;
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) { return load_bf16_table(family); }
 

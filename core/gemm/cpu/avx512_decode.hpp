@@ -157,8 +157,9 @@ FP6LLM_AVX512_INLINE __m512 e8m0_values(__m128i bytes) {
     return _mm512_castsi512_ps(_mm512_mask_or_epi32(bits, nan, bits, subnormal_bit));
 }
 
-/// Exponents of MX scales that a FoldedTable takes: the least of 2^-4 is still a normal bf16 then.
-constexpr int kMostApart = 60;
+/// Exponents of MX scales may be so far apart for a FoldedTable. Weights stay normal, and a product that
+/// is too small for fp32 is far below one of the largest scale.
+constexpr int kMostApart = 30;
 
 /// FoldedTable::apart of 16 rows: how far `exponents` are below `largest`.
 FP6LLM_AVX512_INLINE __m512i exponents_apart(__m128i largest, const uint8_t* exponents) {

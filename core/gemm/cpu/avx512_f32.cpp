@@ -13,6 +13,7 @@ struct F32Ops : FloatLoops<F32Ops> {
     static constexpr int kParts = 1;
     static constexpr int kScratchColumns = 192;
     static constexpr bool kFoldsScales = true;
+    static constexpr int64_t kFarPrefetch = 9216;
 
     FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
         return _mm512_castps_si512(_mm512_load_ps(values + step));

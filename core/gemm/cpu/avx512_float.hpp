@@ -72,7 +72,7 @@ struct FloatLoops {
             }
         }
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
-        const int64_t prefetch = prefetch_bytes(kPanels);
+        const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
         typename Ops::Table tables[kPanels];
@@ -110,7 +110,7 @@ struct FloatLoops {
                                                   const Folding& folding, const void* packed,
                                                   float* out) {
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
-        const int64_t prefetch = prefetch_bytes(kPanels);
+        const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
         const int64_t group_tiles = weight.group_size / kTileCols;
         const auto* x = static_cast<const typename Ops::Step*>(packed);
         FoldedTable tables[kPanels];

@@ -22,6 +22,7 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
     static constexpr bool kFoldsScales = false;
+    static constexpr int64_t kFarPrefetch = 8192;
     static constexpr int64_t kBlockColumns = kI16Columns;
     static constexpr float kMost = 32767.0f;
     static constexpr int kHeadRows = 1;

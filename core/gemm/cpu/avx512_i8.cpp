@@ -42,6 +42,7 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
     static constexpr int kColumns = 4;
     static constexpr int kScratchColumns = 512;
     static constexpr bool kFoldsScales = false;
+    static constexpr int64_t kFarPrefetch = 7168;
     static constexpr int64_t kBlockColumns = kI8Columns;
     static constexpr float kMost = 127.0f;
     static constexpr int kBlockTiles = kBlockColumns / kTileCols;

@@ -330,7 +330,7 @@ struct IntegerLoops {
         constexpr int kSets = direct_sets<Ops, 1, kTokens>();
         constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
         const CpuWeightView& weight = *span.weight;
-        const int64_t prefetch = prefetch_bytes(1);
+        const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
         typename Ops::FoldedTable tables[1] = {*span.folded};
         const uint8_t* exponents = weight.e8m0 + (span.panel * weight.groups + span.group) * kLanes;
         const uint8_t* tiles[1] = {span.tile};
@@ -364,7 +364,7 @@ struct IntegerLoops {
         constexpr int kSets = direct_sets<Ops, 1, kTokens>();
         constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
         const CpuWeightView& weight = *span.weight;
-        const int64_t prefetch = prefetch_bytes(1);
+        const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
         const typename Ops::Table tables[1] = {*span.table};
         const uint8_t* tiles[1] = {span.tile};
         const int32_t* x = span.x;
@@ -432,7 +432,7 @@ struct IntegerLoops {
                                                   static_cast<const int32_t*>(packed), out);
         }
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
-        const int64_t prefetch = prefetch_bytes(kPanels);
+        const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
         const int64_t group_tiles = group_columns(weight) / kTileCols;
         const auto* x = static_cast<const int32_t*>(packed);

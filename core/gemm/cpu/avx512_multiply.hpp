@@ -1,8 +1,8 @@
-// The three ways to multiply, for any arithmetic:
+// The four ways to multiply, for any arithmetic:
 //
 //   gemv    1..3 tokens: one or two panels per pass, as many address streams a thread
 //   fused   1..16 tokens in registers: one panel, decoded in registers, once per 16 tokens
-//   wide    more: two panels, decoded in registers, once per 12 tokens
+//   wide    more, bf16: two panels, decoded in registers, once per 12 tokens
 //   gemm    more: two panels decoded to an L1-sized scratch, then tiles of 12 tokens x 32 rows
 //
 // All of them decode a weight vector once for every token of a tile. An Ops type is the arithmetic;
@@ -17,6 +17,7 @@
 //   kParts                elements of activations that multiply one weight vector: 2 for split ones
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
 //   kFoldsScales          whether fused and gemm decode MX weights with their scales where they can
+//   kFarPrefetch          bytes; see prefetch_bytes()
 //   Table load_table(family), for_each_step<kHeld>(table, tile, use)    use(step, weights) for a tile
 //   for_each_step_of_two(tables, tiles, use)    use(step, weights, weights) for two of them, for wide
 //   broadcast(x)                    *x in all lanes
@@ -186,8 +187,8 @@ constexpr int sum_sets() {
 /// leave too few registers.
 template <class Ops, int kPanels, int kTokens>
 constexpr int direct_sets() {
-    constexpr bool kFit = kPanels * kTokens * 2 + 2 * Ops::kParts <= 24;
-    return sum_sets < Ops, kPanels, kTokens, kFit ? 4 * Ops::kParts : 1 > ();
+    constexpr int kMost = kPanels * kTokens * 2 + 2 * Ops::kParts <= 24 ? 4 * Ops::kParts : 1;
+    return sum_sets<Ops, kPanels, kTokens, kMost>();
 }
 
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
