@@ -33,12 +33,12 @@ constexpr int streams(CpuMaker maker) {
 // Instructions of the hot loops per 256 weights and call of so many tokens (gcc 12), multiplications
 // in brackets:
 //
-//                 1 token     16 tokens, fused     12 tokens, gemm
-//   f32           60 (16)     312 (256)            344 (192)
-//   bf16          36 (8)      156 (128)            172 (96)
-//   bf16x2        42 (16)     324 (256)            316 (192)
-//   i16           36 (8)      156 (128)            172 (96)
-//   i8            24 (4)      83 (64)              86 (48)
+//                 1 token     16 tokens, fused     12 tokens, wide     12 tokens, gemm
+//   f32           65 (16)     337 (256)                                344 (192)
+//   bf16          41 (8)      161 (128)            175 (96)            172 (96)
+//   bf16x2        51 (16)     318 (256)                                316 (192)
+//   i16           41 (8)      169 (128)                                200 (96)
+//   i8            28 (4)      86 (64)                                  100 (48)
 //
 // Where AMD's processors and others differ, the former are as Zen 5 measured, the latter as Emerald Rapids
 // did. Speeds on one core, 4096 x 4096, row scales where nothing else is said:

@@ -175,7 +175,7 @@ TEST_P(Split, LargeMatricesScaleTo128Threads) {
                              " threads");
                 const double loss = result.load.longest / result.load.share - 1;
                 ASSERT_LT(result.imbalance(), tokens >= 48 ? 0.05 : 0.06);
-                ASSERT_LT(loss, tokens >= 64 ? 0.15 : tokens >= 48 ? 0.22 : 1.0);
+                ASSERT_LT(loss, tokens >= 64 ? 0.15 : tokens >= 48 ? 0.24 : 1.0);
             }
         }
     }
