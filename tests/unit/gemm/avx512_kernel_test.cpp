@@ -357,6 +357,40 @@ TEST_P(Avx512Kernel, AppliesE8m0FromEndToEnd) {
     }
 }
 
+// Kernels bring groups of a row to one scale where its exponents are near: by 1, 3 and 11 (integers) and
+// 30 (floats). Each sum is one product, so that it is exact on either side of those.
+TEST_P(Avx512Kernel, AppliesE8m0HoweverFarApart) {
+    for (int apart : {1, 2, 3, 4, 10, 11, 12, 13, 29, 30, 31, 60, 61, 100}) {
+        SCOPED_TRACE("apart " + std::to_string(apart));
+        for (TileFamily family : {TileFamily::kE3M2, TileFamily::kE2M3}) {
+            PanelWeight weight(48, 128, family, {ScaleMode::kMx, 32}, random);
+            for (int64_t r = 0; r < 48; ++r) {
+                for (int64_t group = 0; group < 4; ++group) {
+                    const bool small = (r + group) % 3 == 0;
+                    weight.e8m0(r, group) = static_cast<uint8_t>(small ? 127 - apart : 127);
+                }
+            }
+            for_each_kernel(weight, [&](const CpuGemmKernel& kernel) {
+                TestTokens x(DataType::kF32, 29, 128, false, 0);
+                const auto column = [](int64_t token) { return token * 37 % 128; };
+                for (int64_t t = 0; t < 29; ++t) {
+                    for (int64_t k = 0; k < 128; ++k)
+                        x.set(t, k, k == column(t) ? exact_one(kernel.arithmetic) : 0.0f);
+                }
+                const std::vector<float> sums = run_kernel(kernel, weight, x);
+                for (int64_t t = 0; t < 29; ++t) {
+                    for (int64_t r = 0; r < 48; ++r) {
+                        const double exact = weight.value(r, column(t)) *
+                                             weight.scale(r, column(t)) * x.at(t, column(t));
+                        ASSERT_EQ(sums[static_cast<size_t>(t * 48 + r)], static_cast<float>(exact))
+                            << "token " << t << " row " << r;
+                    }
+                }
+            });
+        }
+    }
+}
+
 TEST_P(Avx512Kernel, E8m0NanReachesOnlyItsRow) {
     PanelWeight weight(32, 64, TileFamily::kE2M3, {ScaleMode::kMx, 32}, random);
     weight.e8m0(5, 1) = 255;

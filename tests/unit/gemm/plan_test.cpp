@@ -279,10 +279,20 @@ TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
             << isa_name(c.isa) << ", compute type " << static_cast<int>(c.compute) << ", "
             << type_name(c.x_type) << ", " << c.tokens << " tokens";
     }
-    // Groups that cut tiles: int8 kernels do not take them, int16 ones do.
+    // MX weights have limits of their own.
+    const ShapedWeight mx(make_spec(kE2M3, ScaleMode::kMx), 64, 128, CpuSwizzle::kP16);
+    const auto chosen = [](const ShapedWeight& weight, int64_t tokens, ComputeType compute,
+                           Isa isa) {
+        return choose_plan(problem_of(weight, tokens, compute), kAlgoDefault, isa, 1).name;
+    };
+    EXPECT_STREQ(chosen(mx, 11, kFastI8, kVnni), "avx512vnni_e2m3_fused_i8");
+    EXPECT_STREQ(chosen(mx, 12, kFastI8, kVnni), "avx512vnni_e2m3_gemm_i8");
+    EXPECT_STREQ(chosen(mx, 16, kFastI16, kVnni), "avx512vnni_fp6_fused_i16");
+    EXPECT_STREQ(chosen(mx, 17, kFastI16, kVnni), "avx512vnni_fp6_gemm_i16");
+    // Groups that cut tiles: of bf16 and int16 kernels those that decode to scratch take them, no int8 one.
     const ShapedWeight cut(make_spec(kE2M3, ScaleMode::kGroup, 24), 32, 240, CpuSwizzle::kP16);
-    EXPECT_STREQ(choose_plan(problem_of(cut, 2, kFastI8), kAlgoDefault, Isa::kAvx512Vnni, 1).name,
-                 "avx512vnni_fp6_gemm_i16");
+    EXPECT_STREQ(chosen(cut, 2, kFastI8, kVnni), "avx512vnni_fp6_gemm_i16");
+    EXPECT_STREQ(chosen(cut, 64, kFastBf16, kBf16), "avx512bf16_fp6_gemm_bf16");
 }
 #endif
 

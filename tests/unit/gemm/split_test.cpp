@@ -162,8 +162,10 @@ TEST_P(Split, ThreadsAreLessThan5PercentApartFrom32UnitsEachOn) {
     EXPECT_GT(cases, 30000);
 }
 
-/// Whole matrices of 7B models and up: what they take beyond an even share of all threads.
+/// Whole matrices of 7B models and up: what they take beyond an even share of all threads. AVX-512's fp32
+/// kernel for AMD's processors keeps to tiles of 16 tokens of one panel.
 TEST_P(Split, LargeMatricesScaleTo128Threads) {
+    const bool wide_tiles = GetParam() >= Isa::kAvx512 && cpu_maker() == CpuMaker::kAmd;
     for (const Shape& shape : kShapes) {
         if (shape.rows < 4096) continue;
         const HollowWeight weight(shape.rows, shape.cols, swizzle());
@@ -174,8 +176,9 @@ TEST_P(Split, LargeMatricesScaleTo128Threads) {
                              std::to_string(tokens) + " tokens, " + std::to_string(threads) +
                              " threads");
                 const double loss = result.load.longest / result.load.share - 1;
-                ASSERT_LT(result.imbalance(), tokens >= 48 ? 0.05 : 0.06);
-                ASSERT_LT(loss, tokens >= 64 ? 0.15 : tokens >= 48 ? 0.24 : 1.0);
+                ASSERT_LT(result.imbalance(), tokens >= 48 ? 0.05 : wide_tiles ? 0.07 : 0.06);
+                const double more = wide_tiles && tokens <= 64 ? 0.05 : 0.0;
+                ASSERT_LT(loss, tokens >= 64 ? 0.15 + more : tokens >= 48 ? 0.20 + more : 1.0);
             }
         }
     }
