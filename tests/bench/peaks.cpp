@@ -45,20 +45,20 @@ double fp32_baseline(int64_t rounds) noexcept {
 
 // Defines NAME: in each round each of CHAINS chains' `sum` becomes STEP, of `sum`, `a` and `b`, which does
 // PRODUCTS products; a and b start as ONES. KEEP is FP6LLM_KEEP for the vector's registers.
-#define FP6LLM_PEAK(NAME, TARGET, CHAINS, KEEP, VECTOR, ONES, STEP, PRODUCTS)           \
-    __attribute__((target(TARGET))) double NAME(int64_t rounds) noexcept {              \
-        VECTOR a = ONES, b = ONES, sums[CHAINS];                                        \
-        FP6LLM_UNROLLED for (int chain = 0; chain < CHAINS; ++chain) sums[chain] = a;   \
-        KEEP(b);                                                                        \
-        for (int64_t i = 0; i < rounds; ++i) {                                          \
-            FP6LLM_UNROLLED for (int chain = 0; chain < CHAINS; ++chain) {              \
-                const VECTOR sum = sums[chain];                                         \
-                KEEP(a);                                                                \
-                sums[chain] = STEP;                                                     \
-            }                                                                           \
-        }                                                                               \
-        FP6LLM_UNROLLED for (int chain = 0; chain < CHAINS; ++chain) KEEP(sums[chain]); \
-        return 2.0 * (PRODUCTS)*CHAINS * static_cast<double>(rounds);                   \
+#define FP6LLM_PEAK(NAME, TARGET, CHAINS, KEEP, VECTOR, ONES, STEP, PRODUCTS)             \
+    __attribute__((target(TARGET))) double NAME(int64_t rounds) noexcept {                \
+        VECTOR a = ONES, b = ONES, sums[(CHAINS)];                                        \
+        FP6LLM_UNROLLED for (int chain = 0; chain < (CHAINS); ++chain) sums[chain] = a;   \
+        KEEP(b);                                                                          \
+        for (int64_t i = 0; i < rounds; ++i) {                                            \
+            FP6LLM_UNROLLED for (int chain = 0; chain < (CHAINS); ++chain) {              \
+                const VECTOR sum = sums[chain];                                           \
+                KEEP(a);                                                                  \
+                sums[chain] = STEP;                                                       \
+            }                                                                             \
+        }                                                                                 \
+        FP6LLM_UNROLLED for (int chain = 0; chain < (CHAINS); ++chain) KEEP(sums[chain]); \
+        return 2.0 * (PRODUCTS) * (CHAINS) * static_cast<double>(rounds);                 \
     }
 
 FP6LLM_PEAK(fp32_avx2, "avx2,fma", kChains, FP6LLM_KEEP, __m256, _mm256_set1_ps(0.5f),
