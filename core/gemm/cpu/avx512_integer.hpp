@@ -69,6 +69,11 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 constexpr int64_t kMxColumns = 32;  ///< of a group
 constexpr int kMostPartTokens = 6;  ///< of two panels: two sums of each fit in registers
 
+/// Of a tile: all, or half where that are too many.
+constexpr int front_tokens(int tokens) {
+    return tokens > kMostPartTokens ? (tokens + 1) / 2 : tokens;
+}
+
 /// Sums of the parts of a span, [groups][tokens][panels][16].
 template <int kPanels, int kTokens>
 using Parts = int32_t[kMostSpanGroups][kTokens * kPanels * kLanes];
@@ -214,6 +219,12 @@ struct IntegerLoops {
         return _mm512_mul_ps(_mm512_castsi512_ps(broadcast(scale)), _mm512_set1_ps(unit));
     }
 
+    /// *out = fma(sum * s, scales, *out).
+    FP6LLM_AVX512_INLINE void add_sum(float* out, __m512i sum, __m512 s, __m512 scales) {
+        const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), s);
+        _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales, _mm512_loadu_ps(out)));
+    }
+
     /// out = fma(joined * s, largest scale, out), joined in integers.
     template <int kPanels, int kTokens, int kGroups>
     FP6LLM_AVX512_INLINE void join_parts(const int32_t* parts, const int32_t* head,
@@ -230,9 +241,7 @@ struct IntegerLoops {
                         joined, _mm512_sllv_epi32(_mm512_load_si512(parts + g * kPartStride),
                                                   span.shifts[p][g]));
                 }
-                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined), s);
-                _mm512_storeu_ps(out,
-                                 _mm512_fmadd_ps(values, span.scales[p], _mm512_loadu_ps(out)));
+                add_sum(out, joined, s, span.scales[p]);
             }
         }
     }
@@ -352,9 +361,7 @@ struct IntegerLoops {
         const __m512 scales = e8m0_values(largest);
         for (int t = 0; t < kTokens; ++t, out += kLanes) {
             const __m512 s = joined_unit(span.head + t, Ops::fold_range(weight.family));
-            const __m512 values =
-                _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(part + t * kLanes)), s);
-            _mm512_storeu_ps(out, _mm512_fmadd_ps(values, scales, _mm512_loadu_ps(out)));
+            add_sum(out, _mm512_load_si512(part + t * kLanes), s, scales);
         }
     }
 
@@ -481,7 +488,7 @@ struct IntegerLoops {
     static void multiply_scratch(const ScratchBlock& block, const void* packed, float* out) {
         static_assert(Ops::kScratchColumns % Ops::kBlockColumns == 0);
         static_assert(Ops::kBlockColumns == kMostSpanGroups * kMxColumns);  // whole spans
-        constexpr int kFront = kTokens > kMostPartTokens ? (kTokens + 1) / 2 : kTokens;
+        constexpr int kFront = front_tokens(kTokens);
         const auto* x = static_cast<const int32_t*>(packed);
         if (block.weight->scale_mode == ScaleMode::kMx) {
             return multiply_spans<kPanels, kTokens>(block, x, out);
@@ -614,9 +621,8 @@ struct IntegerLoops {
             const __m512 s = joined_unit(head + kFirst + t, Ops::span_range(family));
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
-                float* at = out + ((kFirst + t) * kPanels + p) * kLanes;
-                const __m512 values = _mm512_mul_ps(_mm512_cvtepi32_ps(joined[p].set[0][t]), s);
-                _mm512_storeu_ps(at, _mm512_fmadd_ps(values, span.scales[p], _mm512_loadu_ps(at)));
+                add_sum(out + ((kFirst + t) * kPanels + p) * kLanes, joined[p].set[0][t], s,
+                        span.scales[p]);
             }
         }
     }
@@ -663,7 +669,7 @@ struct IntegerLoops {
     template <int kPanels, int kTokens>
     FP6LLM_AVX512_INLINE void multiply_spans(const ScratchBlock& block, const int32_t* x,
                                              float* out) {
-        constexpr int kFront = kTokens > kMostPartTokens ? (kTokens + 1) / 2 : kTokens;
+        constexpr int kFront = front_tokens(kTokens);
         const CpuWeightView& weight = *block.weight;
         const auto* w = static_cast<const int32_t*>(block.scratch);
         const auto* span = static_cast<const Span<kPanels>*>(block.spans);
