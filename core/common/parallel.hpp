@@ -55,5 +55,10 @@ constexpr IndexRange split_range(int64_t count, int64_t part, int64_t parts) noe
     const int64_t begin = part * each + (part < more ? part : more);
     return {begin, begin + each + (part < more ? 1 : 0)};
 }
+/// The part that index `at` of [0, count) is in.
+constexpr int64_t part_of_index(int64_t count, int64_t at, int64_t parts) noexcept {
+    const int64_t each = count / parts, more = count % parts, long_parts = more * (each + 1);
+    return at < long_parts ? at / (each + 1) : more + (at - long_parts) / each;
+}
 
 }  // namespace fp6llm

@@ -1,6 +1,8 @@
 #include "core/common/work_split.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <numeric>
 
 #include "core/common/math.hpp"
 
@@ -14,22 +16,69 @@ constexpr double kBytesPerThread = 250e3;
 /// From here on a weight spans several huge pages and no cache keeps it.
 constexpr int64_t kPlacedBytes = int64_t{4} << 20;
 
+/// Segments of k are no shorter. On one core they cost nothing with one token, 1 to 3 % with 4 to 32 (2048
+/// columns, Zen 5), so there are no more than wanted.
+constexpr int64_t kSegmentColumns = 1024;
+/// They begin where kernels' own blocks of columns do.
+constexpr int64_t kSegmentStep = 256;
+/// With more tokens, slices of these are units enough.
+constexpr int64_t kSplitKTokens = 64;
+/// Units wanted. With so many, the longest share is less than 5 % over the mean of the threads that
+/// split_work() uses, whatever their number t: up to 20 of them have 20 units and more each, and more have
+/// a longest share of e < units / (t - 1).
+constexpr int64_t kWantedUnits = 400;
+
 }  // namespace
 
-WorkSplit split_work(int64_t calls, int64_t tokens, int64_t tile, int threads) noexcept {
+IndexRange SplitK::of(int64_t i) const noexcept {
+    if (segments == 1) return {0, k};
+    const IndexRange steps = split_range(ceil_div(k, step), i, segments);
+    return {steps.begin * step, std::min(steps.end * step, k)};
+}
+
+SplitK split_k(int64_t calls, int64_t k, int64_t group_size, int64_t tokens) noexcept {
+    const SplitK whole = {k, 0, 1};
+    if (tokens > kSplitKTokens || group_size > k) return whole;
+    const int64_t step = std::lcm(kSegmentStep, std::max<int64_t>(group_size, 1));
+    const int64_t wanted =
+        std::min(ceil_div(kWantedUnits, std::max<int64_t>(calls, 1)), kMostSegments);
+    const int64_t segments = std::min(wanted, k / std::max(kSegmentColumns, step));
+    return segments > 1 ? SplitK{k, step, segments} : whole;
+}
+
+IndexRange WorkSplit::calls_of(int64_t thread) const noexcept {
+    const IndexRange range = of(thread);
+    return {ceil_div(range.begin, call_units()), ceil_div(range.end, call_units())};
+}
+
+WorkSplit split_work(int64_t calls, int64_t tokens, int64_t tile, int64_t segments,
+                     int threads) noexcept {
     calls = std::max<int64_t>(calls, 1);
     const int64_t most = std::max(threads, 1);
-    const int64_t each = ceil_div(calls, most);
-    const WorkSplit whole = {1, tokens, calls, static_cast<int>(ceil_div(calls, each))};
-    if (tile <= 0 || tokens <= tile || most == 1) return whole;
-
-    const int64_t slice =
-        round_up(kCallTokens, tile);  // smaller ones would cost more than they share
-    const int64_t slices = ceil_div(tokens, slice), units = calls * slices;
-    const int64_t run = ceil_div(units, most);
-    const int64_t touched = (run + slices - 2) / slices + 1;  // calls, wherever the run begins
-    if (run * slice + touched * kCallTokens >= each * (tokens + kCallTokens)) return whole;
-    return {slices, slice, units, static_cast<int>(ceil_div(units, run))};
+    // The longest share in tokens' segments, of the first split that has the shortest.
+    WorkSplit best{};
+    int64_t shortest = INT64_MAX;
+    const auto consider = [&](const WorkSplit& split, int64_t run, int64_t longest) {
+        if (longest >= shortest) return;
+        shortest = longest;
+        best = split;
+        best.threads = static_cast<int>(ceil_div(split.units, run));
+    };
+    // Smaller slices would cost more than they share.
+    const int64_t slice = tile > 0 && most > 1 ? round_up(kCallTokens, tile) : tokens;
+    const int64_t slices = tokens > slice ? ceil_div(tokens, slice) : 1;
+    for (const int64_t cut : {int64_t{1}, segments}) {
+        const int64_t whole = calls * cut, weight = segments / cut;
+        const int64_t run = ceil_div(whole, most);
+        consider({1, tokens, cut, whole, 0}, run, run * (tokens + kCallTokens) * weight);
+        if (slices > 1) {
+            const int64_t units = whole * slices, part = ceil_div(units, most);
+            const int64_t touched = (part + slices - 2) / slices + 1;  // wherever the run begins
+            consider({slices, slice, cut, units, 0}, part,
+                     (part * slice + touched * kCallTokens) * weight);
+        }
+    }
+    return best;
 }
 
 int useful_threads(int64_t bytes, int64_t tokens, int most) noexcept {
@@ -39,10 +88,11 @@ int useful_threads(int64_t bytes, int64_t tokens, int most) noexcept {
     return std::max(static_cast<int>(useful), 1);
 }
 
-WorkSplit split_packing(int64_t panels, int64_t step, int64_t panel_bytes, int threads) noexcept {
-    const int64_t bytes = panels * panel_bytes;
-    return split_work(ceil_div(panels, step), 1, 0,
-                      bytes < kPlacedBytes ? threads : useful_threads(bytes, 1, threads));
+WorkSplit split_packing(int64_t panels, int64_t step, int64_t panel_bytes, const SplitK& k,
+                        int threads) noexcept {
+    const int64_t bytes = panels * panel_bytes, calls = ceil_div(panels, step);
+    if (bytes < kPlacedBytes) return split_work(calls, 1, /*tile=*/0, /*segments=*/1, threads);
+    return split_work(calls, 1, /*tile=*/0, k.segments, useful_threads(bytes, 1, threads));
 }
 
 }  // namespace fp6llm

@@ -10,8 +10,10 @@
 //      smallest max_tokens (MX weights: max_mx_tokens) that takes the call in one block, else the
 //      one with the largest; of equals the one that needs the fewest tiles, then the one that takes
 //      the fewest group sizes.
-//   4. The transposed product has one algorithm, with the best set that reads the swizzle.
-//   5. The reference is last.
+//   4. Where a kernel has few calls and tokens, k is cut in segments (SplitK), so that many threads have
+//      even shares; whatever the number of threads.
+//   5. The transposed product has one algorithm, with the best set that reads the swizzle.
+//   6. The reference is last.
 #include "core/gemm/plan.hpp"
 
 #include <algorithm>
@@ -210,14 +212,34 @@ bool is_offered(ComputeType compute) noexcept {
 }
 
 GemmPlan reference_plan() {
-    return {kAlgoReference,    "reference_f64",
-            nullptr,           nullptr,
-            /*token_block=*/1, /*call_tokens=*/1,
-            /*threads=*/1,     0};
+    GemmPlan plan{};
+    plan.algo = kAlgoReference;
+    plan.name = "reference_f64";
+    plan.token_block = plan.call_tokens = 1;
+    plan.threads = 1;
+    return plan;
 }
 
 int64_t kernel_calls(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     return ceil_div(problem.weight->cpu().panels, kernel.panels_per_call);
+}
+
+/// Panels that calls take together as far as cutting k goes: the kernel's own, or those of the first kernel
+/// that is for so many tokens where all kernels of an arithmetic give the same bits.
+int64_t panels_together(const CpuKernelSet& set, const CpuGemmKernel& kernel, int64_t tokens) {
+    const Arithmetic arithmetic = kernel.arithmetic;
+    if (arithmetic != Arithmetic::kI16 && arithmetic != Arithmetic::kI8) {
+        return kernel.panels_per_call;
+    }
+    const CpuGemmKernel* first = &kernel;
+    for (int i = 0; i < set.count; ++i) {
+        const CpuGemmKernel& other = set.kernels[i];
+        if (other.arithmetic != arithmetic) continue;
+        const bool fits = other.max_tokens >= tokens, first_fits = first->max_tokens >= tokens;
+        if (fits != first_fits ? fits : (other.max_tokens < first->max_tokens) == fits)
+            first = &other;
+    }
+    return first->panels_per_call;
 }
 
 /// Tokens that the kernel multiplies at a time.
@@ -261,13 +283,22 @@ bool kernel_can_run(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     return keeps_promise(kernel.arithmetic, problem);
 }
 
-WorkspaceLayout workspace_layout(const GemmPlan& plan, const GemmProblem& problem) {
+WorkspaceLayout workspace_layout(const GemmPlan& plan) {
     const CpuGemmKernel& kernel = *plan.kernel;
-    const int64_t k = problem.k(), block = plan.token_block, call = plan.call_tokens;
+    const int64_t k = plan.split_k.longest(), block = plan.token_block, call = plan.call_tokens;
+    const auto segments = static_cast<size_t>(plan.split_k.segments);
+    const size_t token_bytes = segments * kTileRows * sizeof(float) *
+                               static_cast<size_t>(kernel.panels_per_call);  // of sums
     WorkspaceLayout layout;
-    layout.factors = (kernel.packed_bytes(k, block) + 63) / 64 * 64;
-    layout.threads = next_thread_part(layout.factors + static_cast<size_t>(block) * sizeof(float));
-    layout.scratch = static_cast<size_t>(call * kTileRows * kernel.panels_per_call) * sizeof(float);
+    layout.segment = (kernel.packed_bytes(k, block) + 63) / 64 * 64;
+    layout.factors = layout.segment * segments;
+    layout.arrivals = layout.factors + segments * static_cast<size_t>(block) * sizeof(float);
+    layout.threads =
+        next_thread_part(layout.arrivals + static_cast<size_t>(plan.threads) * sizeof(Arrivals));
+    layout.shared = static_cast<size_t>(call) * token_bytes;
+    layout.scratch = layout.shared;
+    if (segments > 1 && plan.threads > 1)
+        layout.scratch += static_cast<size_t>(block) * token_bytes;
     layout.thread_bytes = next_thread_part(layout.scratch + kernel.scratch_bytes(k, call));
     layout.total = layout.threads + layout.thread_bytes * static_cast<size_t>(plan.threads);
     return layout;
@@ -283,19 +314,23 @@ GemmPlan make_plan(const GemmProblem& problem, const CpuKernelSet& set, const Cp
         plan.algo = kAlgoTransposed;
         plan.name = "transposed_f32";
         plan.token_block = plan.call_tokens = std::min(problem.tokens, kTransposedTokens);
-        plan.threads =
-            split_work(weight.k_tiles, 1, /*tile=*/0, thread_count(problem, threads)).threads;
+        plan.threads = split_work(weight.k_tiles, 1, /*tile=*/0, /*segments=*/1,
+                                  thread_count(problem, threads))
+                           .threads;
         plan.workspace_bytes = transposed_workspace(plan, problem).total;
     } else {
         plan.algo = kernel->algo;
         plan.name = kernel->name;
         const int most = thread_count(problem, threads);
+        const int64_t panels = panels_together(set, *kernel, problem.tokens);
+        plan.split_k = split_k(ceil_div(weight.panels, panels), problem.k(), weight.group_size,
+                               problem.tokens);
         plan.call_tokens = call_tokens(*kernel, problem);
         plan.token_block = block_tokens(*kernel, problem, plan.call_tokens, most);
-        plan.threads =
-            split_work(kernel_calls(*kernel, problem), plan.token_block, kernel->token_tile, most)
-                .threads;
-        plan.workspace_bytes = workspace_layout(plan, problem).total;
+        plan.threads = split_work(kernel_calls(*kernel, problem), plan.token_block,
+                                  kernel->token_tile, plan.split_k.segments, most)
+                           .threads;
+        plan.workspace_bytes = workspace_layout(plan).total;
     }
     return plan;
 }

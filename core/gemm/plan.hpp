@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "core/common/work_split.hpp"
 #include "core/gemm/cpu/kernel.hpp"
 #include "core/gemm/problem.hpp"
 
@@ -21,6 +22,7 @@ struct GemmPlan {
     int64_t token_block;          ///< tokens packed at a time
     int64_t call_tokens;          ///< of those, the most that the kernel multiplies at a time
     int threads;                  ///< that share a block; 1 when the work is too small to share
+    SplitK split_k;               ///< how k is cut
     size_t workspace_bytes;       ///< packed activations, factors, per-thread scratch
 };
 

@@ -43,7 +43,7 @@ void store(void* data, DataType type, int64_t index, double value) noexcept {
 
 double scale_of(const CpuWeightView& weight, int64_t row, int64_t col) noexcept {
     const int64_t group = weight.scale_mode == ScaleMode::kRow ? 0 : col / weight.group_size;
-    const int64_t at = (row / kTileRows * weight.groups + group) * kTileRows + row % kTileRows;
+    const int64_t at = weight.scale_index(row / kTileRows, group) + row % kTileRows;
     if (weight.scale_mode != ScaleMode::kMx) return weight.scales[at];
     return weight.e8m0[at] == 255 ? std::nan("") : std::ldexp(1.0, weight.e8m0[at] - 127);
 }

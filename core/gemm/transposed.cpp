@@ -107,7 +107,7 @@ void run_transposed(const GemmPlan& plan, const GemmProblem& problem, const Toke
         }
         const int64_t col = tile * kTileCols;
         const int64_t stored = weight.cols - col < cols ? weight.cols - col : cols;
-        plan.set->store(y, scratch.sums[0], kStripCols, col, stored, first, count);
+        plan.set->store(y, {scratch.sums[0], kStripCols}, col, stored, first, count);
     };
     auto multiply_part = [&](int64_t part) {
         const FpEnvGuard fp_env;

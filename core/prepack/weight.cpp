@@ -27,11 +27,13 @@ int64_t panel_step() noexcept {
 /// touched by the thread that will read it.
 class PanelLoop {
   public:
-    PanelLoop(const BlobGeometry& geometry, Executor& executor) noexcept
+    PanelLoop(const BlobGeometry& geometry, int64_t cols, int64_t group_size,
+              Executor& executor) noexcept
         : panels_(geometry.panels),
           step_(panel_step()),
-          split_(
-              split_packing(panels_, step_, geometry.k_tiles * kTileBytes, executor.concurrency())),
+          split_(split_packing(panels_, step_, geometry.k_tiles * kTileBytes,
+                               split_k(ceil_div(panels_, step_), cols, group_size, /*tokens=*/1),
+                               executor.concurrency())),
           executor_(executor) {}
 
     int parts() const noexcept { return split_.threads; }
@@ -41,7 +43,7 @@ class PanelLoop {
     void run(Task&& task) const {
         executor_.run(parts(), [&](int64_t slot) {
             const FpEnvGuard fp_env;
-            const IndexRange steps = split_.of(slot);
+            const IndexRange steps = split_.calls_of(slot);
             const int64_t stop = steps.end * step_, end = stop < panels_ ? stop : panels_;
             for (int64_t panel = steps.begin * step_; panel < end; ++panel)
                 task(slot, panel);
@@ -142,13 +144,13 @@ CpuWeightView make_view(const QuantSpec& spec, CpuSwizzle swizzle, int64_t rows,
     view.rows = rows;
     view.cols = cols;
     view.panels = geometry.panels;
-    view.k_tiles = geometry.k_tiles;
+    view.k_tiles = view.tile_stride = geometry.k_tiles;
     view.format = find_format(spec.format);
     view.family = tile_coding(*view.format).family;
     view.swizzle = swizzle;
     view.scale_mode = spec.scale_mode;
     view.group_size = spec.group_size;
-    view.groups = geometry.groups;
+    view.groups = view.group_stride = geometry.groups;
     view.tiles = blob + geometry.tiles_offset;
     const uint8_t* scales = blob + geometry.scales_offset;
     if (spec.scale_mode == ScaleMode::kMx) {
@@ -160,6 +162,23 @@ CpuWeightView make_view(const QuantSpec& spec, CpuSwizzle swizzle, int64_t rows,
 }
 
 }  // namespace
+
+CpuWeightView CpuWeightView::columns(int64_t begin, int64_t end) const noexcept {
+    CpuWeightView view = *this;
+    view.cols = end - begin;
+    view.k_tiles = ceil_div(view.cols, kTileCols);
+    view.first_tile = first_tile + begin / kTileCols;
+    view.tiles = tiles + begin / kTileCols * kTileBytes;
+    if (scale_mode == ScaleMode::kRow) return view;
+    view.groups = ceil_div(view.cols, group_size);
+    const int64_t first_scale = scale_index(0, begin / group_size);
+    if (scale_mode == ScaleMode::kMx) {
+        view.e8m0 = e8m0 + first_scale;
+    } else {
+        view.scales = scales + first_scale;
+    }
+    return view;
+}
 
 CpuSwizzle active_swizzle() noexcept {
     return active_isa() == Isa::kAvx2 ? CpuSwizzle::kS16 : CpuSwizzle::kP16;
@@ -180,7 +199,7 @@ void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const 
         geometry.groups * static_cast<int64_t>(spec.scale_element_bytes());
     const ScaleStore store(spec, geometry, blob);
 
-    PanelLoop(geometry, executor).run([&](int64_t, int64_t panel) {
+    PanelLoop(geometry, cols, spec.group_size, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = rows - row0 < kTileRows ? rows - row0 : kTileRows;
         uint8_t* tiles = blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes;
@@ -234,7 +253,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
     const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
     const CpuSwizzle swizzle = active_swizzle();
-    const PanelLoop loop(geometry, executor);
+    const PanelLoop loop(geometry, w.cols, spec.group_size, executor);
     const AlignedBuffer scratch(static_cast<size_t>(checked_mul(slot_bytes, loop.parts(), "cols")));
 
     const RowQuantizer quantizer(spec, w, executor, active_quant_kernels(), FiniteCheck::kByRows);
@@ -297,7 +316,7 @@ void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) cons
     auto* scale_out = static_cast<uint8_t*>(scales);
 
     const BlobGeometry geometry = blob_geometry(spec_, view_.rows, view_.cols);
-    PanelLoop(geometry, executor).run([&](int64_t, int64_t panel) {
+    PanelLoop(geometry, view_.cols, view_.group_size, executor).run([&](int64_t, int64_t panel) {
         const int64_t row0 = panel * kTileRows;
         const int64_t row_count = view_.rows - row0 < kTileRows ? view_.rows - row0 : kTileRows;
         uint8_t buffer[kTileRows][kChunkCols];

@@ -20,25 +20,46 @@
 
 namespace fp6llm {
 
-/// A CPU weight as kernels see it. All pointers are 64-byte aligned.
+/// A CPU weight, or some columns of one, as kernels see it. All pointers are 64-byte aligned.
 struct CpuWeightView {
     int64_t rows;     ///< OC
-    int64_t cols;     ///< IC
+    int64_t cols;     ///< IC, or those of them that the view is of
     int64_t panels;   ///< ceil(rows / 16)
     int64_t k_tiles;  ///< ceil(cols / 16)
+    int64_t
+        tile_stride;  ///< tiles from a panel to the next; k_tiles where the view is of all columns
+    int64_t first_tile;  ///< of a panel's tiles, the one that the view begins with
     const FormatInfo* format;
     TileFamily family;
     CpuSwizzle swizzle;
     ScaleMode scale_mode;
-    int64_t group_size;    ///< columns per scale; 0 for kRow
-    int64_t groups;        ///< scales per row
+    int64_t group_size;  ///< columns per scale; 0 for kRow
+    int64_t groups;      ///< scales per row
+    int64_t
+        group_stride;  ///< scales per row from a panel to the next; groups in a view of all columns
     const uint8_t* tiles;  ///< readable from 64 bytes before to 64 bytes after
-    const float* scales;   ///< kRow [panels][16], kGroup [panels][groups][16]; else nullptr
-    const uint8_t* e8m0;   ///< kMx [panels][groups][16]; else nullptr
+    const float* scales;   ///< kRow [panels][16], kGroup [panels][group_stride][16]; else nullptr
+    const uint8_t* e8m0;   ///< kMx [panels][group_stride][16]; else nullptr
 
+    /// A panel's tiles [k_tiles].
     const uint8_t* panel_tiles(int64_t panel) const noexcept {
-        return tiles + panel * k_tiles * kTileBytes;
+        return tiles + panel * tile_stride * kTileBytes;
     }
+    /// Where a panel's memory ends, whatever of it the view is of.
+    const uint8_t* panel_end(int64_t panel) const noexcept {
+        return tiles + ((panel + 1) * tile_stride - first_tile) * kTileBytes;
+    }
+    /// The tiles that follow the view's in memory, behind `together` panels where the view ends one.
+    const uint8_t* next_tiles(int64_t panel, int together) const noexcept {
+        return first_tile + k_tiles < tile_stride ? panel_tiles(panel) + k_tiles * kTileBytes
+                                                  : panel_end(panel + together - 1);
+    }
+    /// Where in a panel's scales, in floats or bytes, those of a group are.
+    int64_t scale_index(int64_t panel, int64_t group) const noexcept {
+        return (panel * group_stride + group) * kTileRows;
+    }
+    /// The view of columns [begin, end), both multiples of 16 and of group_size, or end = cols.
+    CpuWeightView columns(int64_t begin, int64_t end) const noexcept;
 };
 
 /// The swizzle that the active ISA's kernels read.

@@ -27,7 +27,7 @@ extern const KernelFunctions kGemmI8;
 /// The kernels of either, for tests: avx2_kernels() chooses.
 const CpuKernelSet* kernels(Weights weights) noexcept;
 
-void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
-           int64_t token, int64_t tokens);
+void store(const OutputSink& out, const KernelSums& sums, int64_t row, int64_t rows, int64_t token,
+           int64_t tokens);
 
 }  // namespace fp6llm::avx2

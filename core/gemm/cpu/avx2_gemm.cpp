@@ -30,7 +30,7 @@ struct GroupCursor {
 };
 
 FP6LLM_AVX2_INLINE const uint8_t* tile_at(const CpuWeightView& weight, int64_t panel, int64_t k) {
-    return weight.tiles + (panel * weight.k_tiles + k / kTileCols) * kTileBytes;
+    return weight.panel_tiles(panel) + k / kTileCols * kTileBytes;
 }
 
 /// out[k][16] = apply(placed weights, what load_scale(group, to) stored) of columns [k0, k0 +
@@ -213,7 +213,7 @@ void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64
                    float* out) {
     const Floats up = all_floats(exp2_float(-Tile::kPlacedExponent));
     const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
-        const int64_t at = (panel * weight.groups + group) * 16;
+        const int64_t at = weight.scale_index(panel, group);
         store_values(to, weight.scale_mode == ScaleMode::kMx ? load_e8m0(weight.e8m0 + at)
                                                              : load_values(weight.scales + at));
     };

@@ -89,11 +89,14 @@ struct BlockSums {
 /// totals += MX groups, which are two tiles: one loop, which takes a group at a time. Not inlined: it needs
 /// all registers.
 template <class Tile, int kPanels, int kTokens>
-__attribute__((noinline)) void multiply_mx_groups(const uint8_t* tiles, int64_t panel_bytes,
+__attribute__((noinline)) void multiply_mx_groups(const CpuWeightView& weight, int64_t panel,
                                                   const PanelScales* scales, const float* x,
                                                   float* totals) {
-    const uint8_t* const panel_end = tiles + panel_bytes;
-    for (int64_t group = 0; tiles != panel_end; ++group) {
+    const int64_t panel_bytes = weight.tile_stride * kTileBytes;
+    const uint8_t* tiles = weight.panel_tiles(panel);
+    const uint8_t* const end = tiles + weight.k_tiles * kTileBytes;
+    const uint8_t* const panel_end = weight.panel_end(panel);
+    for (int64_t group = 0; tiles != end; ++group) {
         BlockSums<Tile, kPanels, kTokens> sums;
         FP6LLM_AVX2_UNROLL
         for (int i = 0; i < kMxTiles; ++i, tiles += kTileBytes, x += kTileCols * kTokens) {
@@ -109,9 +112,9 @@ template <class Tile, int kPanels, int kTokens>
 __attribute__((noinline)) void multiply_groups(const CpuWeightView& weight, int64_t panel,
                                                const PanelScales* scales, const float* x,
                                                float* totals) {
-    const int64_t panel_bytes = weight.k_tiles * kTileBytes;
-    const uint8_t* tiles = weight.tiles + panel * panel_bytes;
-    const uint8_t* const panel_end = tiles + panel_bytes;
+    const int64_t panel_bytes = weight.tile_stride * kTileBytes;
+    const uint8_t* tiles = weight.panel_tiles(panel);
+    const uint8_t* const panel_end = weight.panel_end(panel);
     const int64_t group_tiles =
         weight.group_size == 0 ? weight.k_tiles : weight.group_size / kTileCols;
     int64_t group = 0, group_end = group_tiles;
@@ -135,8 +138,7 @@ void multiply_tokens(const CpuWeightView& weight, int64_t panel, const PanelScal
     for (int i = 0; i < kPanels * kTokens; ++i)
         store_values(totals + i * 16, zero_floats());
     if (weight.scale_mode == ScaleMode::kMx && weight.k_tiles % kMxTiles == 0) {
-        multiply_mx_groups<Tile, kPanels, kTokens>(weight.panel_tiles(panel),
-                                                   weight.k_tiles * kTileBytes, scales, x, totals);
+        multiply_mx_groups<Tile, kPanels, kTokens>(weight, panel, scales, x, totals);
     } else {
         multiply_groups<Tile, kPanels, kTokens>(weight, panel, scales, x, totals);
     }

@@ -330,7 +330,7 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedToke
     const PackedTile<Ops> layout(padded);
     for (int64_t t = 0; t < x.count; ++t)
         store_values(sums + t * 16, zero_floats());
-    const uint8_t* tile = weight.tiles + panel * weight.k_tiles * kTileBytes;
+    const uint8_t* tile = weight.panel_tiles(panel);
     for (int64_t k = 0; k < padded; k = block->end) {
         block->first = k;
         block->end = padded - k < kDecodedColumns<Ops> ? padded : k + kDecodedColumns<Ops>;

@@ -67,7 +67,7 @@ static inline void cut_groups(const CpuWeightView& weight, int64_t panel, Block*
         stop = block->first + (at + 1) * kBlockColumns;
         stop = group_end < stop ? group_end : stop;
         stop = block->end < stop ? block->end : stop;
-        const float* scale = weight.scales + (panel * weight.groups + group) * 16;
+        const float* scale = weight.scales + weight.scale_index(panel, group);
         block->parts[count] = {stop - k, at, scale, 0, 0, nullptr};
         if (stop == group_end) ++group;
     }
@@ -81,7 +81,7 @@ static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* 
     constexpr int64_t kSpanGroups = kSpanColumns / kChunkColumns;
     static_assert(kSpanGroups <= kMostSpanGroups);
     const int64_t first_group = block->first / kChunkColumns;
-    const uint8_t* exponents = weight.e8m0 + (panel * weight.groups + first_group) * 16;
+    const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel, first_group);
     const int64_t columns = block->end - block->first;
     constexpr int kRange = Ops::template kRange<Tile>;
     int64_t count = 0, chunk = 0;

@@ -132,11 +132,12 @@ static inline void normalize_groups(const float* scales, int64_t groups, double 
 FP6LLM_AVX2_INLINE void prefetch_next_scales(const CpuWeightView& weight, int64_t panel) {
     if (panel + 1 == weight.panels) return;
     const bool mx = weight.scale_mode == ScaleMode::kMx;
-    const char* scales = mx ? reinterpret_cast<const char*>(weight.e8m0)
-                            : reinterpret_cast<const char*>(weight.scales);
+    const int64_t next = weight.scale_index(panel + 1, 0);
+    const char* scales = mx ? reinterpret_cast<const char*>(weight.e8m0 + next)
+                            : reinterpret_cast<const char*>(weight.scales + next);
     const int64_t bytes = weight.groups * (mx ? 16 : 64);
     for (int64_t i = 0; i < bytes; i += 64)
-        _mm_prefetch(scales + (panel + 1) * bytes + i, _MM_HINT_T1);
+        _mm_prefetch(scales + i, _MM_HINT_T1);
 }
 
 /// Prepares the scales of a panel; `base` undoes the powers of two of weights and activations.
@@ -147,7 +148,7 @@ static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, do
     uint8_t* bytes = static_cast<uint8_t*>(scratch);
     out->values = weight.scale_mode == ScaleMode::kMx ? nullptr : values;
     out->bytes = bytes;
-    const int64_t first = panel * weight.groups * 16;
+    const int64_t first = weight.scale_index(panel, 0);
     switch (weight.scale_mode) {
         case ScaleMode::kRow:
             store_values(values, all_floats(1.0f));

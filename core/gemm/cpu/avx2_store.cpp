@@ -4,9 +4,9 @@
 
 namespace fp6llm::avx2 {
 
-void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
-           int64_t token, int64_t tokens) {
-    store_sums(out, sums, ld, row, rows, token, tokens);
+void store(const OutputSink& out, const KernelSums& sums, int64_t row, int64_t rows, int64_t token,
+           int64_t tokens) {
+    store_sums(out, sums, row, rows, token, tokens);
 }
 
 }  // namespace fp6llm::avx2

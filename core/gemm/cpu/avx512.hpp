@@ -24,8 +24,8 @@ extern const KernelFunctions kGemvI8, kFusedI8, kGemmI8;
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out);
-void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
-           int64_t token, int64_t tokens);
+void store(const OutputSink& out, const KernelSums& sums, int64_t row, int64_t rows, int64_t token,
+           int64_t tokens);
 
 /// How far ahead of the weights that it multiplies a kernel of so many panels asks for those to come:
 /// `far` where one stream is read as AMD's processors like it.

@@ -169,7 +169,7 @@ FP6LLM_AVX512_INLINE __m512i exponents_apart(__m128i largest, const uint8_t* exp
 
 /// Scales of the panel's rows for one group.
 FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t panel, int64_t group) {
-    const int64_t at = (panel * weight.groups + group) * kLanes;
+    const int64_t at = weight.scale_index(panel, group);
     if (weight.scale_mode == ScaleMode::kMx) return e8m0_values(load_exponents(weight.e8m0 + at));
     return _mm512_loadu_ps(weight.scales + at);
 }
@@ -179,7 +179,7 @@ FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t pan
 FP6LLM_AVX512_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel,
                                           int64_t group) {
     constexpr int64_t kBytesAhead = 512;
-    const int64_t at = (panel * weight.groups + group) * kLanes;
+    const int64_t at = weight.scale_index(panel, group);
     if (weight.scale_mode == ScaleMode::kMx) {
         _mm_prefetch(weight.e8m0 + at + kBytesAhead, _MM_HINT_T0);
     } else {
@@ -195,7 +195,7 @@ FP6LLM_AVX512_INLINE int64_t group_columns(const CpuWeightView& weight) {
 
 FP6LLM_AVX512_INLINE const uint8_t* tile_address(const CpuWeightView& weight, int64_t panel,
                                                  int64_t tile) {
-    return weight.tiles + (panel * weight.k_tiles + tile) * kTileBytes;
+    return weight.panel_tiles(panel) + tile * kTileBytes;
 }
 
 }  // namespace

@@ -69,9 +69,9 @@ void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_
     }
 }
 
-void store(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
-           int64_t token, int64_t tokens) {
-    store_sums(out, sums, ld, row, rows, token, tokens);
+void store(const OutputSink& out, const KernelSums& sums, int64_t row, int64_t rows, int64_t token,
+           int64_t tokens) {
+    store_sums(out, sums, row, rows, token, tokens);
 }
 
 }  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

@@ -115,8 +115,8 @@ struct FloatLoops {
         const auto* x = static_cast<const typename Ops::Step*>(packed);
         FoldedTable tables[kPanels];
         const uint8_t* tiles[kPanels];
-        const uint8_t* exponents = weight.e8m0 + panel * weight.groups * kLanes;
-        const int64_t panel_exponents = weight.groups * kLanes;
+        const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel, 0);
+        const int64_t panel_exponents = weight.group_stride * kLanes;
         Sums<Ops, kTokens, kSets> sums[kPanels];
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {

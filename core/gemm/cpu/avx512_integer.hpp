@@ -199,7 +199,7 @@ struct IntegerLoops {
         const int range = Ops::span_range(weight.family);
         bool near = true;
         for (int p = 0; p < kPanels; ++p) {
-            const uint8_t* exponents = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel + p, group);
             const SpanExponents own = span_exponents(exponents, groups);
             near = near && are_within(own, range);
             for (int64_t g = 0; g < groups; ++g) {
@@ -255,7 +255,7 @@ struct IntegerLoops {
         alignas(64) double powers[kMostSpanGroups * kLanes];
         std::memcpy(s, head, sizeof s);
         for (int p = 0; p < kPanels; ++p) {
-            const uint8_t* exponents = weight.e8m0 + ((panel + p) * weight.groups + group) * kLanes;
+            const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel + p, group);
             const __m128i largest = span_exponents(exponents, groups).largest;
             span_powers(exponents, groups, largest, powers);
             _mm512_store_ps(of_rows, e8m0_values(largest));
@@ -341,7 +341,7 @@ struct IntegerLoops {
         const CpuWeightView& weight = *span.weight;
         const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
         typename Ops::FoldedTable tables[1] = {*span.folded};
-        const uint8_t* exponents = weight.e8m0 + (span.panel * weight.groups + span.group) * kLanes;
+        const uint8_t* exponents = weight.e8m0 + weight.scale_index(span.panel, span.group);
         const uint8_t* tiles[1] = {span.tile};
         const int32_t* x = span.x;
         alignas(64) int32_t part[kTokens * kLanes];
@@ -419,7 +419,7 @@ struct IntegerLoops {
             bool folds = stop - first == span_tiles;
             if (folds) {
                 const SpanExponents own = span_exponents(
-                    weight.e8m0 + (panel * weight.groups + group) * kLanes, span_groups(weight));
+                    weight.e8m0 + weight.scale_index(panel, group), span_groups(weight));
                 folds = are_within(own, Ops::fold_range(weight.family));
                 if (folds) multiply_folded_span<kTokens>(span, own.largest, out);
             }

@@ -91,8 +91,8 @@ FP6LLM_AVX512_INLINE void multiply_tile(const Table& table, const uint8_t* tile,
 template <int kPanels>
 FP6LLM_AVX512_INLINE int64_t prefetch_distance(const CpuWeightView& weight, int64_t panel,
                                                const uint8_t* tile, int64_t usual) {
-    if (kPanels == 1 || tile + usual < tile_address(weight, panel + 1, 0)) return usual;
-    return usual + (kPanels - 1) * weight.k_tiles * kTileBytes;
+    if (kPanels == 1 || tile + usual < weight.panel_end(panel)) return usual;
+    return usual + (kPanels - 1) * weight.tile_stride * kTileBytes;
 }
 
 /// sums += tiles of two panels * x, each step of which is broadcast once.
@@ -202,7 +202,7 @@ template <class Ops>
 FP6LLM_AVX512_INLINE Folding find_folding(const CpuWeightView& weight, int64_t panel, int panels) {
     Folding folding = {Ops::kFoldsScales && weight.scale_mode == ScaleMode::kMx, {}};
     for (int p = 0; folding.on && p < panels; ++p) {
-        const uint8_t* exponents = weight.e8m0 + (panel + p) * weight.groups * kLanes;
+        const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel + p, 0);
         const SpanExponents all = span_exponents(exponents, weight.groups);
         folding.on = are_within(all, kMostApart);
         folding.largest[p] = all.largest;  // NaN, too: the row's sums are NaN either way
@@ -288,7 +288,7 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
                 FoldedTable table = load_folded_table(weight.family);
                 const int64_t group_tiles = weight.group_size / kTileCols;
                 const uint8_t* exponents =
-                    weight.e8m0 + ((panel + p) * weight.groups + first / group_tiles) * kLanes;
+                    weight.e8m0 + weight.scale_index(panel + p, first / group_tiles);
                 for (int64_t left = count; left > 0; left -= group_tiles, exponents += kLanes) {
                     table.apart = exponents_apart(folding.largest[p], exponents);
                     decode(table, left < group_tiles ? left : group_tiles);
@@ -322,7 +322,7 @@ FP6LLM_AVX512_INLINE void prefetch_next(const ScratchBlock& block, int64_t k, in
     const int64_t from = block.ask_from + ((k - block.first) * block.ask_per_column >> 16);
     const int64_t bytes = (stop - k) * block.ask_per_column >> 16;
     const uint8_t* tiles = block.next + (from & -64);
-    for (int p = 0; p < block.panels; ++p, tiles += block.weight->k_tiles * kTileBytes) {
+    for (int p = 0; p < block.panels; ++p, tiles += block.weight->tile_stride * kTileBytes) {
         for (int64_t line = 0; line < bytes; line += 64)
             _mm_prefetch(tiles + line, _MM_HINT_T1);
     }
@@ -352,9 +352,9 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         decode_block<Ops, kPanels>(weight, panel, first, count, folding,
                                    static_cast<typename Ops::Step*>(scratch));
         Ops::template prepare_block<kPanels>(weight, panel, first, count, spans);
-        // After the last block, the first one of the panels that follow.
-        const int64_t next =
-            first + count < weight.k_tiles ? first + count : kPanels * weight.k_tiles;
+        const uint8_t* const next = first + count < weight.k_tiles
+                                        ? tile_address(weight, panel, first + count)
+                                        : weight.next_tiles(panel, kPanels);
         ScratchBlock block = {&weight,
                               panel,
                               first * kTileCols,
@@ -363,7 +363,7 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
                               &folding,
                               spans,
                               kPanels,
-                              tile_address(weight, panel, next),
+                              next,
                               0,
                               0};
         const int64_t token_bytes = count * kTileBytes / tokens;

@@ -12,7 +12,9 @@
 // Activations are packed once per call and token block by the kernel's own pack_tokens, into a
 // layout only that kernel knows; pack_tokens may scale a token by a power of two, which
 // token_factor undoes. The sum over k runs in an order that depends on the shape and the kernel
-// only, never on threads: a result is bitwise the same for any thread count.
+// only, never on threads: a result is bitwise the same for any thread count. With few tokens, k is cut
+// in segments (SplitK in core/common/work_split.hpp); to a kernel each is a product of its own, by a view
+// of some columns of the weight.
 //
 // Kernels are noexcept; plan.cpp establishes the preconditions. They run under FpEnvGuard.
 #pragma once
@@ -54,6 +56,8 @@ enum class Arithmetic : uint8_t {
 // they are rounded. scale is the largest of the row's in the span, and joined the sum of
 // part * (its own / the largest), in fp64 and ascending order. Mostly that is an exact integer times a
 // power of two, which kernels get by other means.
+//
+// Where k is cut in segments, each is such a sum, and they are added.
 //
 // float(part) * s is 1/unit times what fp32 kernels multiply by a scale, so that no scale can take
 // it out of range before it does so there. Every kernel of an arithmetic gives the same bits
@@ -119,6 +123,15 @@ struct CpuGemmKernel : KernelFunctions {
     int64_t max_mx_tokens = 0;
 };
 
+/// Sums as the store takes them: of row r and token t, data[t * ld + r] and, of a product whose k is cut
+/// (SplitK), those of further segments behind it, which the store adds in fp32 in ascending order.
+struct KernelSums {
+    const float* data;
+    int64_t ld;
+    int64_t segments = 1;
+    int64_t segment_stride = 0;  ///< from a segment's sums to the next one's
+};
+
 /// One instruction set's row block in the registry.
 struct CpuKernelSet {
     Isa isa;
@@ -128,9 +141,9 @@ struct CpuKernelSet {
     /// within the padded columns. For the transposed product.
     void (*decode_panel)(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                          float* out);
-    /// Applies alpha, beta, bias, activation and residual to sums [tokens][ld] of rows
-    /// [row, row + rows) and tokens [token, token + tokens), and stores them.
-    void (*store)(const OutputSink& out, const float* sums, int64_t ld, int64_t row, int64_t rows,
+    /// Applies alpha, beta, bias, activation and residual to sums of rows [row, row + rows) and tokens
+    /// [token, token + tokens), and stores them.
+    void (*store)(const OutputSink& out, const KernelSums& sums, int64_t row, int64_t rows,
                   int64_t token, int64_t tokens);
 };
 

@@ -26,7 +26,7 @@ struct Scratch {
 /// scale[r] of the panel's rows for scale group `group`.
 void load_scales(const CpuWeightView& weight, int64_t panel, int64_t group, float* scale) noexcept {
     if (weight.scale_mode == ScaleMode::kMx) {
-        const uint8_t* e8m0 = weight.e8m0 + (panel * weight.groups + group) * kTileRows;
+        const uint8_t* e8m0 = weight.e8m0 + weight.scale_index(panel, group);
         for (int r = 0; r < kTileRows; ++r) {
             // 2^-127 is a subnormal fp32, 255 is NaN.
             const uint32_t bits = e8m0[r] == 0     ? 0x00400000u
@@ -36,8 +36,7 @@ void load_scales(const CpuWeightView& weight, int64_t panel, int64_t group, floa
         }
         return;
     }
-    std::memcpy(scale, weight.scales + (panel * weight.groups + group) * kTileRows,
-                kTileRows * sizeof(float));
+    std::memcpy(scale, weight.scales + weight.scale_index(panel, group), kTileRows * sizeof(float));
 }
 
 /// Columns that share a scale; at least all of them for row scales.

@@ -39,13 +39,14 @@ class TestWeight {
         view_.rows = panels * 16;
         view_.cols = cols;
         view_.panels = panels;
-        view_.k_tiles = padded_ / 16;
+        view_.k_tiles = view_.tile_stride = padded_ / 16;
         view_.format = find_format(family == TileFamily::kE3M2 ? DataType::kE3M2 : DataType::kE2M3);
         view_.family = family;
         view_.swizzle = CpuSwizzle::kS16;
         view_.scale_mode = mode;
         view_.group_size = mode == ScaleMode::kRow ? 0 : group_size;
         view_.groups = mode == ScaleMode::kRow ? 1 : (cols + group_size - 1) / group_size;
+        view_.group_stride = view_.groups;
         for (int64_t r = 0; r < view_.rows; ++r) {
             for (int64_t k = 0; k < cols; ++k)
                 codes_[static_cast<size_t>(r * padded_ + k)] = random() & 63;

@@ -38,12 +38,13 @@ class PanelWeight {
         v.rows = rows;
         v.cols = cols;
         v.panels = ceil_div(rows, kTileRows);
-        v.k_tiles = ceil_div(cols, kTileCols);
+        v.k_tiles = v.tile_stride = ceil_div(cols, kTileCols);
         v.family = family;
         v.swizzle = CpuSwizzle::kP16;
         v.scale_mode = scaling.mode;
         v.group_size = scaling.group_size;
-        v.groups = scaling.mode == ScaleMode::kRow ? 1 : ceil_div(cols, scaling.group_size);
+        v.groups = v.group_stride =
+            scaling.mode == ScaleMode::kRow ? 1 : ceil_div(cols, scaling.group_size);
         v.format = find_format(family == TileFamily::kE3M2 ? DataType::kE3M2 : DataType::kE2M3);
         stride_ = v.k_tiles * kTileCols;
 

@@ -63,11 +63,19 @@ void check(const CpuKernelSet& set, const Case& c) {
     GuardedBuffer y((kToken + kTokens) * kLd * float_bytes(c.type));
     GuardedBuffer residual((kToken + kTokens) * kLdr * float_bytes(c.residual_type));
     GuardedBuffer bias((kRow + c.rows) * float_bytes(c.bias_type));
-    std::vector<float> sums(kTokens * kLds, std::nanf(""));
+    const int64_t segments = 1 + c.rows % 3, stride = kTokens * kLds;
+    std::vector<float> sums(static_cast<size_t>(segments * stride), std::nanf(""));
+    const auto sum_of = [&](int64_t t, int64_t r) {
+        float sum = sums[t * kLds + r];
+        for (int64_t s = 1; s < segments; ++s)
+            sum += sums[s * stride + t * kLds + r];
+        return sum;
+    };
     auto draw = [&] { return static_cast<float>(random.uniform(-3, 3)); };
     for (int64_t t = 0; t < kTokens; ++t) {
         for (int64_t r = 0; r < c.rows; ++r) {
-            sums[t * kLds + r] = draw();
+            for (int64_t s = 0; s < segments; ++s)
+                sums[s * stride + t * kLds + r] = draw();
             const int64_t token = kToken + t, row = kRow + r;
             // Where beta is zero, Y stays poisoned: reading it would show as NaN.
             if (c.beta != 0) write_float(y.data(), c.type, token * kLd + row, draw());
@@ -86,7 +94,7 @@ void check(const CpuKernelSet& set, const Case& c) {
         out.ldr = c.residual_in_place ? kLd : kLdr;
     }
     const std::vector<uint8_t> before = y.copy();
-    set.store(out, sums.data(), kLds, kRow, c.rows, kToken, kTokens);
+    set.store(out, {sums.data(), kLds, segments, stride}, kRow, c.rows, kToken, kTokens);
 
     const std::vector<uint8_t> after = y.copy();
     const int64_t element = static_cast<int64_t>(float_bytes(c.type));
@@ -97,7 +105,7 @@ void check(const CpuKernelSet& set, const Case& c) {
             continue;
         }
         // The largest intermediate scales the rounding errors of the fp32 steps.
-        double v = static_cast<double>(c.alpha) * sums[(token - kToken) * kLds + row - kRow];
+        double v = static_cast<double>(c.alpha) * sum_of(token - kToken, row - kRow);
         double largest = std::fabs(v);
         if (c.beta != 0) v += static_cast<double>(c.beta) * read_float(before.data(), c.type, i);
         if (c.bias) v += read_float(bias.data(), c.bias_type, row);
@@ -169,8 +177,8 @@ TEST(Epilogue, RoundsTiesToEvenAndKeepsSpecialValues) {
             std::vector<float> sums(16, c.value);
             for (int64_t rows : {16, 1}) {
                 uint16_t half[16], bf16[16];
-                set->store({half, DataType::kF16, 16}, sums.data(), 16, 0, rows, 0, 1);
-                set->store({bf16, DataType::kBF16, 16}, sums.data(), 16, 0, rows, 0, 1);
+                set->store({half, DataType::kF16, 16}, {sums.data(), 16}, 0, rows, 0, 1);
+                set->store({bf16, DataType::kBF16, 16}, {sums.data(), 16}, 0, rows, 0, 1);
                 for (int64_t r = 0; r < rows; ++r) {
                     EXPECT_EQ(half[r], c.half) << c.value;
                     EXPECT_EQ(bf16[r], c.bf16) << c.value;
@@ -180,8 +188,8 @@ TEST(Epilogue, RoundsTiesToEvenAndKeepsSpecialValues) {
         // A NaN whose payload lies only in bits that the 16-bit types drop stays a NaN.
         std::vector<float> sums(16, float_from_bits(0x7F800001u));
         uint16_t half[16], bf16[16];
-        set->store({half, DataType::kF16, 16}, sums.data(), 16, 0, 16, 0, 1);
-        set->store({bf16, DataType::kBF16, 16}, sums.data(), 16, 0, 16, 0, 1);
+        set->store({half, DataType::kF16, 16}, {sums.data(), 16}, 0, 16, 0, 1);
+        set->store({bf16, DataType::kBF16, 16}, {sums.data(), 16}, 0, 16, 0, 1);
         for (int r = 0; r < 16; ++r) {
             EXPECT_TRUE(std::isnan(half_to_float(half[r])) && std::isnan(bf16_to_float(bf16[r])));
         }
@@ -196,7 +204,7 @@ TEST(Epilogue, ActivationsAreRightInBothTails) {
                 float y = 0;
                 OutputSink out{&y, DataType::kF32, 1};
                 out.activation = activation;
-                set->store(out, &v, 1, 0, 1, 0, 1);
+                set->store(out, {&v, 1}, 0, 1, 0, 1);
                 const double expected = expected_activation(activation, x);
                 // 4 ulp, and nothing is asked of results below the normal range.
                 ASSERT_NEAR(y, expected, std::fabs(expected) * 4 * 0x1p-23 + 0x1p-126)
@@ -207,10 +215,10 @@ TEST(Epilogue, ActivationsAreRightInBothTails) {
             float y = 0;
             OutputSink out{&y, DataType::kF32, 1};
             out.activation = activation;
-            set->store(out, &nan, 1, 0, 1, 0, 1);
+            set->store(out, {&nan, 1}, 0, 1, 0, 1);
             EXPECT_TRUE(std::isnan(y));
             const float infinity = INFINITY;
-            set->store(out, &infinity, 1, 0, 1, 0, 1);
+            set->store(out, {&infinity, 1}, 0, 1, 0, 1);
             EXPECT_EQ(y, infinity);
         }
     }

@@ -3,6 +3,7 @@
 // from the product in fp64.
 #pragma once
 
+#include "core/common/work_split.hpp"
 #include "core/gemm/cpu/kernel.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
 
@@ -85,17 +86,17 @@ inline float joined_parts(const TestWeight& weight, int64_t row, const IntegerTo
     return static_cast<float>(sum);
 }
 
-/// One sum of a kernel: row `row` of the weight times the token.
-inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token,
-                         Arithmetic arithmetic) {
+/// One sum of a kernel over some columns: row `row` of the weight times the token.
+inline float segment_sum(const TestWeight& weight, int64_t row, const IntegerToken& token,
+                         Arithmetic arithmetic, IndexRange segment) {
     const CpuWeightView& view = weight.view();
     const bool row_scales = view.scale_mode == ScaleMode::kRow;
-    const int64_t k = view.cols, columns = kActivationBlock;
+    const int64_t k = segment.end, columns = kActivationBlock;
     const int64_t cut = row_scales                          ? k
                         : view.scale_mode == ScaleMode::kMx ? span_columns(weight, arithmetic)
                                                             : view.group_size;
     float sum = 0;
-    for (int64_t begin = 0, end; begin < k; begin = end) {
+    for (int64_t begin = segment.begin, end; begin < k; begin = end) {
         end = std::min({(begin / columns + 1) * columns, (begin / cut + 1) * cut, k});
         const float s = token.scale[begin / columns];
         if (view.scale_mode == ScaleMode::kMx) {
@@ -110,6 +111,15 @@ inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerTok
     }
     sum *= 1.0f / denominator(weight);
     return row_scales ? sum * weight.scale(row, 0) : sum;
+}
+
+/// The sum over k, in segments.
+inline float integer_sum(const TestWeight& weight, int64_t row, const IntegerToken& token,
+                         Arithmetic arithmetic, const SplitK& split) {
+    float sum = segment_sum(weight, row, token, arithmetic, split.of(0));
+    for (int64_t i = 1; i < split.segments; ++i)
+        sum += segment_sum(weight, row, token, arithmetic, split.of(i));
+    return sum;
 }
 
 /// What rounding activations to integers may add to or take from one output: half a step of each

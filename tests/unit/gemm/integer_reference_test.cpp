@@ -33,7 +33,7 @@ double relative_rms(DataType format, ScaleMode mode, Arithmetic arithmetic, floa
         const IntegerToken token = integer_token(x, t, kColumns, arithmetic);
         for (int64_t row = 0; row < kRows; ++row) {
             const double exact = naive_sum(weight, false, x, t, row, kColumns).sum;
-            const double got = integer_sum(weight, row, token, arithmetic);
+            const double got = integer_sum(weight, row, token, arithmetic, {kColumns, 0, 1});
             error += (got - exact) * (got - exact);
             total += exact * exact;
         }

@@ -14,7 +14,9 @@
 // steps of its largest (integer_reference.hpp).
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <numeric>
 
 #include "core/common/thread_pool.hpp"
 #include "core/gemm/workspace.hpp"
@@ -47,9 +49,16 @@ struct RunOptions {
     float alpha = 1, beta = 0;
     int64_t y_pad = 0;
     int threads = 1;
+    int64_t segments = 1;  ///< of k, at most (cut_k)
     ComputeType compute = ComputeType::kF32;
     double absolute_error = 0;  ///< allowed on top of the relative bound
 };
+
+/// k in at most `segments`, as short as they may be.
+inline SplitK cut_k(const TestWeight& weight, int64_t k, int64_t segments) {
+    const int64_t step = std::lcm(int64_t{256}, std::max<int64_t>(weight.view().group_size, 1));
+    return {k, step, std::clamp<int64_t>(segments, 1, (k + step - 1) / step)};
+}
 
 inline GemmProblem make_problem(const KernelUnderTest& under_test, const TestWeight& weight,
                                 const TestTokens& x, const RunOptions& options) {
@@ -109,8 +118,12 @@ inline std::vector<uint8_t> run_kernel(const KernelUnderTest& under_test, TestWe
     const GemmProblem problem = make_problem(under_test, weight, x, options);
     GemmPlan plan = make_plan(problem, *under_test.set, under_test.kernel, options.threads);
     plan.threads = options.threads;  // small problems too
-    plan.workspace_bytes = under_test.kernel != nullptr ? workspace_layout(plan, problem).total
-                                                        : transposed_workspace(plan, problem).total;
+    if (under_test.kernel != nullptr) {
+        plan.split_k = cut_k(weight, problem.k(), options.segments);
+        plan.workspace_bytes = workspace_layout(plan).total;
+    } else {
+        plan.workspace_bytes = transposed_workspace(plan, problem).total;
+    }
     const int64_t outputs = problem.outputs(), ld = outputs + options.y_pad;
     GuardedBuffer y(((problem.tokens - 1) * ld + outputs) * float_bytes(options.y_type));
     for (size_t i = 0; i < y_before.size(); ++i) {
@@ -149,7 +162,7 @@ inline void check_kernel(const KernelUnderTest& under_test, TestWeight& weight, 
                  " tokens of " + type_name(x.type()) + " to " + type_name(options.y_type) +
                  ", alpha " + std::to_string(options.alpha) + ", beta " +
                  std::to_string(options.beta) + ", " + std::to_string(options.threads) +
-                 " threads");
+                 " threads, " + std::to_string(options.segments) + " segments");
     std::vector<float> y_before;
     if (options.beta != 0) {
         Random random(outputs);
@@ -367,13 +380,17 @@ class KernelGrid {
     /// The same bits from any number of threads, and with flush-to-zero set by the host.
     void same_bits() {
         for_each_kernel([&](const KernelUnderTest& under_test) {
+            bool cut = false;
             for (const QuantSpec& spec : specs(format_for(under_test))) {
-                TestWeight weight(spec, 7 * 16 + 3, 200, random_.bits());
-                TestTokens x(DataType::kF16, 21, under_test.kernel != nullptr ? 200 : 115, false,
+                cut = !cut;  // k, in every other case
+                const int64_t cols = cut ? 700 : 200;
+                TestWeight weight(spec, 7 * 16 + 3, cols, random_.bits());
+                TestTokens x(DataType::kF16, 21, under_test.kernel != nullptr ? cols : 115, false,
                              0);
                 x.fill(random_);
                 RunOptions options;
                 options.compute = compute_for(under_test);
+                options.segments = cut ? 3 : 1;
                 if (!can_run(under_test, weight, x, options)) continue;
                 SCOPED_TRACE(under_test.name() + ", " + weight.describe());
                 const std::vector<uint8_t> once = run_kernel(under_test, weight, x, options);
@@ -492,6 +509,7 @@ class KernelGrid {
         options.beta = scalars[1];
         options.y_pad = random_.below(2) * 3;
         options.threads = kThreads[random_.below(4)];
+        options.segments = 1 + random_.below(4);
         options.compute = compute_for(under_test);
         if (can_run(under_test, weight, x, options)) {
             check_kernel(under_test, weight, x, options, samples);
@@ -541,15 +559,17 @@ class KernelGrid {
         }
         RunOptions options;
         options.threads = kThreads[random_.below(4)];
+        options.segments = 1 + random_.below(4);
         options.compute = compute_for(under_test);
         if (!can_run(under_test, weight, x, options)) return true;
         SCOPED_TRACE(under_test.name() + ", " + weight.describe() + ", " + std::to_string(tokens) +
                      " tokens of " + type_name(source.type));
         const std::vector<uint8_t> y = run_kernel(under_test, weight, x, options);
+        const SplitK split = cut_k(weight, shape.cols, options.segments);
         for (int64_t t = 0; t < tokens; ++t) {
             const IntegerToken token = integer_token(x, t, shape.cols, arithmetic);
             for (int64_t row = 0; row < shape.rows; ++row) {
-                const float expected = integer_sum(weight, row, token, arithmetic);
+                const float expected = integer_sum(weight, row, token, arithmetic, split);
                 float got;
                 std::memcpy(&got, y.data() + (t * shape.rows + row) * 4, 4);
                 const bool same =

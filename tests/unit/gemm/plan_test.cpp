@@ -9,6 +9,7 @@
 #include "core/common/error.hpp"
 #include "core/prepack/blob.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
+#include "tests/unit/gemm/integer_reference.hpp"
 
 namespace {
 std::atomic<int64_t> allocations{0};
@@ -489,10 +490,39 @@ TEST(Plan, BlocksKeepPackedActivationsInCacheAndTilesWhole) {
                             kernel.max_tokens >= kernel.token_tile) {
                             EXPECT_EQ(plan.token_block % kernel.token_tile, 0);
                         }
+                        const int64_t longest = plan.split_k.longest();
                         EXPECT_GE(plan.workspace_bytes,
-                                  kernel.packed_bytes(cols, plan.token_block) +
-                                      kernel.scratch_bytes(cols, plan.token_block));
+                                  kernel.packed_bytes(longest, plan.token_block) *
+                                          static_cast<size_t>(plan.split_k.segments) +
+                                      kernel.scratch_bytes(longest, plan.token_block));
                     }
+                }
+            }
+        }
+    }
+}
+
+// Segments of k: as many as a kernel's calls want, and, where all kernels of an arithmetic give the same bits,
+// the same for all of them.
+TEST(Plan, CutsKAsCallsWantAndIntegerKernelsAlike) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+        const ShapedWeight weight(make_spec(DataType::kE2M3, ScaleMode::kRow), 2048, 8192, swizzle);
+        for (Isa isa : kAllIsas) {
+            for (int64_t tokens : {1, 3, 4, 16, 17, 33, 49, 64, 65}) {
+                std::set<int64_t> segments[5];  // by arithmetic
+                for (const GemmPlan& plan :
+                     kernel_plans(problem_of(weight, tokens, ComputeType::kF32FastI8), isa)) {
+                    SCOPED_TRACE(std::string(plan.name) + " " + std::to_string(tokens));
+                    const int64_t cut = plan.split_k.segments;
+                    EXPECT_TRUE(tokens > 64 ? cut == 1 : cut == 4 || cut == 7) << cut;
+                    const Arithmetic arithmetic = plan.kernel->arithmetic;
+                    segments[static_cast<int>(arithmetic)].insert(cut);
+                    if (tokens > 64 || is_integer(arithmetic)) continue;
+                    EXPECT_EQ(cut, plan.kernel->panels_per_call == 1 ? 4 : 7);
+                }
+                for (Arithmetic arithmetic : {Arithmetic::kI16, Arithmetic::kI8}) {
+                    EXPECT_LE(segments[static_cast<int>(arithmetic)].size(), 1u)
+                        << isa_name(isa) << ", " << tokens;
                 }
             }
         }
@@ -511,11 +541,14 @@ TEST(Plan, ThreadsFollowTheWork) {
     EXPECT_EQ(threads(small, 100, 8), 8);
     EXPECT_EQ(threads(large, 1, 8), 8);
     EXPECT_EQ(threads(large, 1, 1), 1);
-    EXPECT_EQ(threads(large, 1, 64), 8);  // worth 9, but 48 pairs of panels take as long on 8
+    EXPECT_EQ(threads(large, 1, 64), 9);
+    EXPECT_EQ(threads(row_weight(CpuSwizzle::kS16, 1536, 2000), 1, 64), 8);  // worth 9, but 48
+                                                                             // pairs of panels
     EXPECT_EQ(threads(large, 1000, 64), 64);
-    // Never more than there are panels while tokens fill one tile; then tiles are shared, too.
+    // Never more than there are segments of panels while tokens fill one tile; then tiles are shared, too.
     const ShapedWeight flat = row_weight(CpuSwizzle::kS16, 33, 20000);
-    EXPECT_EQ(threads(flat, 4, 64), 3);
+    EXPECT_EQ(threads(flat, 4, 64), 5);
+    EXPECT_EQ(threads(flat, 12, 64), 12);
     EXPECT_GT(threads(flat, 1000, 64), 30);
     EXPECT_EQ(choose_plan(problem_of(large, 0), kAlgoDefault, Isa::kAvx2, 8).threads, 1);
 }

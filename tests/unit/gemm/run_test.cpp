@@ -1,6 +1,7 @@
 // run_gemm as the C ABI calls it: default plans on real problems, against the reference.
 #include "core/common/cpu.hpp"
 #include "core/common/thread_pool.hpp"
+#include "core/gemm/workspace.hpp"
 #include "tests/unit/gemm/gemm_testing.hpp"
 
 namespace fp6llm::gemm_testing {
@@ -27,10 +28,14 @@ struct Output {
     GemmPlan plan;
 };
 
-Output run(const GemmProblem& problem, const TokenSource& x, OutputSink sink, int32_t algo,
+GemmPlan plan_for(const GemmProblem& problem, int32_t algo, const Executor& executor) {
+    return choose_plan(problem, algo, active_isa(), executor.concurrency());
+}
+
+Output run(const GemmProblem& problem, const TokenSource& x, OutputSink sink, const GemmPlan& plan,
            Executor& executor, float before = NAN) {
     Output out;
-    out.plan = choose_plan(problem, algo, active_isa(), executor.concurrency());
+    out.plan = plan;
     out.y.assign(problem.tokens * problem.outputs(), before);
     sink.data = out.y.data();
     sink.type = DataType::kF32;
@@ -39,6 +44,11 @@ Output run(const GemmProblem& problem, const TokenSource& x, OutputSink sink, in
     run_gemm(out.plan, problem, x, sink, workspace.data(), executor);
     EXPECT_TRUE(workspace.edges_intact());
     return out;
+}
+
+Output run(const GemmProblem& problem, const TokenSource& x, OutputSink sink, int32_t algo,
+           Executor& executor, float before = NAN) {
+    return run(problem, x, sink, plan_for(problem, algo, executor), executor, before);
 }
 
 void expect_near(const std::vector<float>& y, const std::vector<float>& expected, double error) {
@@ -85,6 +95,51 @@ TEST(Run, EveryExecutorGivesTheSameBits) {
     }
 }
 
+/// Every way to cut calls, at their first and last segments and slices of tokens, for every kernel.
+TEST(Run, ThreadsShareSegmentsOfCalls) {
+    constexpr int64_t kRows = 5 * 16 + 3, kCols = 2600;
+    Random random(14);
+    int shared = 0;
+    for (const QuantSpec& spec :
+         {make_spec(DataType::kE3M2, ScaleMode::kRow), make_spec(DataType::kE2M3, ScaleMode::kMx),
+          make_spec(DataType::kE2M3, ScaleMode::kGroup, 24)}) {
+        TestWeight weight(spec, kRows, kCols, random.bits());
+        for (int64_t tokens : {1, 3, 4, 16, 23, 37, 64, 65}) {
+            TestTokens x(DataType::kF32, tokens, kCols, tokens == 4, 0);
+            x.fill(random);
+            const GemmProblem problem = {
+                &weight.weight(), false,
+                tokens,           tokens % 2 != 0 ? ComputeType::kF32 : ComputeType::kF32FastI8,
+                DataType::kF32,   DataType::kF32};
+            SerialExecutor serial;
+            const auto exact = run(problem, x.source(), {}, kAlgoReference, serial).y;
+            for (const GemmPlan& listed : plan_gemm(problem, active_isa(), 1)) {
+                if (listed.kernel == nullptr) continue;
+                SCOPED_TRACE(std::string(listed.name) + ", " + std::to_string(tokens) + " tokens");
+                EXPECT_EQ(listed.split_k.segments, tokens > 64 ? 1 : 2);
+                const std::vector<float> expected = run(problem, x.source(), {}, listed, serial).y;
+                expect_near(expected, exact,
+                            listed.kernel->arithmetic == Arithmetic::kF32 ? 2e-2 : 20);
+                for (int threads : {2, 3, 4, 5, 7, 11, 29}) {
+                    GemmPlan plan = listed;
+                    plan.threads = threads;
+                    plan.workspace_bytes = workspace_layout(plan).total;
+                    ReversedExecutor reversed(threads);
+                    ASSERT_EQ(run(problem, x.source(), {}, plan, reversed).y, expected) << threads;
+                    PoolExecutor pool(threads);
+                    ASSERT_EQ(run(problem, x.source(), {}, plan, pool).y, expected) << threads;
+                    const int64_t step = plan.kernel->panels_per_call;
+                    shared += split_work((6 + step - 1) / step, plan.token_block,
+                                         plan.kernel->token_tile, 2, threads)
+                                  .segments > 1;
+                }
+            }
+        }
+    }
+    EXPECT_GT(shared, 20);
+}
+
+/// Where k is not cut, as a weight of many panels would have it.
 TEST(Run, ColumnsOfAFewTokensArePackedInParallel) {
     TestWeight weight(make_spec(DataType::kE3M2, ScaleMode::kRow), 400, 9000, 3);
     Random random(4);
@@ -96,19 +151,28 @@ TEST(Run, ColumnsOfAFewTokensArePackedInParallel) {
                                      ComputeType::kF32, DataType::kF32, DataType::kF32};
         for (const GemmPlan& listed : plan_gemm(problem, active_isa(), 1)) {
             if (listed.kernel == nullptr) continue;
+            const auto run_whole = [&](Executor& executor) {
+                GemmPlan plan = plan_for(problem, listed.algo, executor);
+                plan.split_k = {9000, 0, 1};
+                plan.workspace_bytes = workspace_layout(plan).total;
+                return run(problem, x.source(), {}, plan, executor);
+            };
             SerialExecutor serial;
-            const std::vector<float> expected = run(problem, x.source(), {}, listed.algo, serial).y;
+            const std::vector<float> expected = run_whole(serial).y;
             ReversedExecutor reversed(9);
-            const Output got = run(problem, x.source(), {}, listed.algo, reversed);
+            const Output got = run_whole(reversed);
             EXPECT_EQ(got.y, expected);
             PoolExecutor pool(9);
-            EXPECT_EQ(run(problem, x.source(), {}, listed.algo, pool).y, expected);
+            EXPECT_EQ(run_whole(pool).y, expected);
             const CpuGemmKernel& kernel = *listed.kernel;
             if (kernel.pack_columns == nullptr || got.plan.token_block < tokens) continue;
             const int64_t tile = kernel.token_tile > 0 ? kernel.token_tile : tokens;
             const int64_t tiles = (tokens + tile - 1) / tile;
             if (4 * tiles > std::min<int64_t>(got.plan.threads, tokens * 9000 / 4096)) continue;
-            EXPECT_GE(reversed.tasks, got.plan.threads + 4 * tiles) << kernel.name;
+            const int64_t calls = (25 + kernel.panels_per_call - 1) / kernel.panels_per_call;
+            const WorkSplit split = split_work(calls, got.plan.token_block, kernel.token_tile,
+                                               /*segments=*/1, got.plan.threads);
+            EXPECT_GE(reversed.tasks, split.threads + 4 * tiles) << kernel.name;
             ++packed_by_columns;
         }
     }
