@@ -117,6 +117,9 @@ struct FloatLoops {
         const uint8_t* tiles[kPanels];
         const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel, 0);
         const int64_t panel_exponents = weight.group_stride * kLanes;
+        // find_folding() of the next call looks at all of its exponents first, and would wait for them.
+        const int64_t next_exponents = weight.groups * kLanes *
+                                       (weight.groups == weight.group_stride ? kPanels : 1);
         Sums<Ops, kTokens, kSets> sums[kPanels];
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
@@ -130,6 +133,7 @@ struct FloatLoops {
             for (int p = 0; p < kPanels; ++p) {
                 tables[p].apart =
                     exponents_apart(folding.largest[p], exponents + p * panel_exponents);
+                _mm_prefetch(exponents + p * panel_exponents + next_exponents, _MM_HINT_T0);
             }
             exponents += kLanes;
             int64_t count = left < group_tiles ? left : group_tiles;
