@@ -66,7 +66,7 @@ struct FloatLoops {
     template <int kPanels, int kTokens>
     static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding& folding,
                                 const void* packed, float* out) {
-        if constexpr (kPanels == 1 || kTokens > kGemvTokens) {
+        if constexpr (kTokens >= kFewestFolded && (kPanels == 1 || kTokens > kGemvTokens)) {
             if (folding.on) {
                 return multiply_folded<kPanels, kTokens>(weight, panel, folding, packed, out);
             }

@@ -191,6 +191,8 @@ constexpr int direct_sets() {
     return sum_sets<Ops, kPanels, kTokens, kMost>();
 }
 
+constexpr int kFewestFolded = 3;  // tokens: fewer do not make up for looking at all exponents first
+
 /// MX scales of panels, where decoding can do with what they are over the largest of each row: then sums
 /// count the largest, and groups do not end them.
 struct Folding {
@@ -230,7 +232,9 @@ void multiply_gemv(const CpuWeightView& weight, int64_t panel, int panels, const
     if (panels == 2) {
         dispatch_direct<Ops, 2>(counts, weight, panel, Folding{}, x.data, x.count, sums);
     } else {
-        dispatch_direct<Ops, 1>(counts, weight, panel, Folding{}, x.data, x.count, sums);
+        const Folding folding =
+            x.count < kFewestFolded ? Folding{} : find_folding<Ops>(weight, panel, 1);
+        dispatch_direct<Ops, 1>(counts, weight, panel, folding, x.data, x.count, sums);
     }
 }
 
