@@ -320,111 +320,123 @@ struct IntegerLoops {
         }
     }
 
-    /// A span of one panel, groups [group, ..), of tiles [first, stop) of an activation block.
-    struct DirectSpan {
+    /// The spans of one panel, as they are gone through.
+    struct DirectSpans {
         const CpuWeightView* weight;
         const typename Ops::Table* table;
         const typename Ops::FoldedTable* folded;
-        int64_t panel, group;
-        const uint8_t* tile;
-        const int32_t* x;
-        const int32_t* head;
-        int64_t first, stop;
-    };
+        int64_t panel;
+        int64_t tile;         ///< the next span's first
+        const int32_t* x;     ///< its activations
+        const int32_t* head;  ///< of its activation block,
+        int64_t block;        ///< which begins with this tile
 
-    /// out = fma(part, s / 2^range * scale, out) of a span of one part whose weights are decoded so large.
+        FP6LLM_AVX512_MEMBER int64_t span_tiles() const {
+            return Ops::span_columns(weight->family) / kTileCols;
+        }
+        FP6LLM_AVX512_MEMBER int64_t group() const { return tile / kGroupTiles; }
+        FP6LLM_AVX512_MEMBER const uint8_t* exponents() const {
+            return weight->e8m0 + weight->scale_index(panel, group());
+        }
+        /// To be called before each span: block heads lie between activations.
+        template <int kTokens>
+        FP6LLM_AVX512_MEMBER void enter() {
+            if (tile % (Ops::kBlockColumns / kTileCols) != 0) return;
+            head = x;
+            x += Ops::kHeadRows * kTokens;
+            block = tile;
+        }
+    };
+    static constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+
+    /// out = fma(part, s / 2^range * scale, out) of whole spans that are one part as their weights are decoded
+    /// so large, up to the first one that is not.
     template <int kTokens>
-    [[gnu::noinline]] static void multiply_folded_span(const DirectSpan& span, __m128i largest,
-                                                       float* out) {
+    [[gnu::noinline]] static void multiply_folded_spans(DirectSpans& spans, float* out) {
         constexpr int kSets = direct_sets<Ops, 1, kTokens>();
-        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
-        const CpuWeightView& weight = *span.weight;
+        const CpuWeightView& weight = *spans.weight;
         const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
-        typename Ops::FoldedTable tables[1] = {*span.folded};
-        const uint8_t* exponents = weight.e8m0 + weight.scale_index(span.panel, span.group);
-        const uint8_t* tiles[1] = {span.tile};
-        const int32_t* x = span.x;
+        const int64_t span_tiles = spans.span_tiles();
+        const int range = Ops::fold_range(weight.family);
+        typename Ops::FoldedTable tables[1] = {*spans.folded};
+        const uint8_t* tiles[1] = {tile_address(weight, spans.panel, spans.tile)};
+        const uint8_t* exponents = spans.exponents();
         alignas(64) int32_t part[kTokens * kLanes];
-        Sums<Ops, kTokens, kSets> sums[1];
-        start_parts<kTokens, Ops::kFoldUnits>(sums, span.head, span.first, span.stop);
-        int64_t left = (span.stop - span.first) / kGroupTiles;
-        do {
-            Ops::set_group(tables[0], weight.family, largest, exponents);
-            exponents += kLanes;
-            int64_t count = kGroupTiles;
+        while (spans.tile + span_tiles <= weight.k_tiles) {
+            const SpanExponents own = span_exponents(exponents, span_groups(weight));
+            if (!are_within(own, range)) return;
+            prefetch_scales(weight, spans.panel, spans.group());
+            spans.template enter<kTokens>();
+            const int64_t first = spans.tile - spans.block;
+            const int32_t* x = spans.x;
+            Sums<Ops, kTokens, kSets> sums[1];
+            start_parts<kTokens, Ops::kFoldUnits>(sums, spans.head, first, first + span_tiles);
+            int64_t left = span_tiles / kGroupTiles;
             do {
-                multiply_panels(weight, span.panel, tables, prefetch, tiles, x, sums);
-            } while (--count > 0);
-        } while (--left > 0);
-        keep_in_registers(sums);
-        store_parts(sums, part);
-        const __m512 scales = e8m0_values(largest);
-        for (int t = 0; t < kTokens; ++t, out += kLanes) {
-            const __m512 s = joined_unit(span.head + t, Ops::fold_range(weight.family));
-            add_sum(out, _mm512_load_si512(part + t * kLanes), s, scales);
+                Ops::set_group(tables[0], weight.family, own.largest, exponents);
+                exponents += kLanes;
+                int64_t count = kGroupTiles;
+                do {
+                    multiply_panels(weight, spans.panel, tables, prefetch, tiles, x, sums);
+                } while (--count > 0);
+            } while (--left > 0);
+            keep_in_registers(sums);
+            store_parts(sums, part);
+            const __m512 scales = e8m0_values(own.largest);
+            for (int t = 0; t < kTokens; ++t) {
+                const __m512 s = joined_unit(spans.head + t, range);
+                add_sum(out + t * kLanes, _mm512_load_si512(part + t * kLanes), s, scales);
+            }
+            spans.x = x;
+            spans.tile += span_tiles;
         }
     }
 
-    /// The same of any span.
+    /// The next span, whatever its exponents.
     template <int kTokens>
-    [[gnu::noinline]] static void multiply_parted_span(const DirectSpan& span, float* out) {
+    [[gnu::noinline]] static void multiply_parted_span(DirectSpans& spans, float* out) {
         constexpr int kSets = direct_sets<Ops, 1, kTokens>();
-        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
-        const CpuWeightView& weight = *span.weight;
+        const CpuWeightView& weight = *spans.weight;
         const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
-        const typename Ops::Table tables[1] = {*span.table};
-        const uint8_t* tiles[1] = {span.tile};
-        const int32_t* x = span.x;
+        const typename Ops::Table tables[1] = {*spans.table};
+        const uint8_t* tiles[1] = {tile_address(weight, spans.panel, spans.tile)};
+        const int64_t group = spans.group();
+        prefetch_scales(weight, spans.panel, group);
+        spans.template enter<kTokens>();
+        const int64_t rest = weight.k_tiles - spans.tile, all = spans.span_tiles();
+        const int64_t begin = spans.tile - spans.block, end = begin + (rest < all ? rest : all);
+        const int32_t* x = spans.x;
         alignas(64) Parts<1, kTokens> parts;
         int64_t groups = 0;
-        for (int64_t first = span.first, stop; first < span.stop; first = stop, ++groups) {
-            stop = first + kGroupTiles < span.stop ? first + kGroupTiles : span.stop;
+        for (int64_t first = begin, stop; first < end; first = stop, ++groups) {
+            stop = first + kGroupTiles < end ? first + kGroupTiles : end;
             Sums<Ops, kTokens, kSets> sums[1];
-            start_parts<kTokens>(sums, span.head, first, stop);
+            start_parts<kTokens>(sums, spans.head, first, stop);
             int64_t count = stop - first;
             do {
-                multiply_panels(weight, span.panel, tables, prefetch, tiles, x, sums);
+                multiply_panels(weight, spans.panel, tables, prefetch, tiles, x, sums);
             } while (--count > 0);
             keep_in_registers(sums);
             store_parts(sums, parts[groups]);
         }
-        add_span<1, kTokens>(parts[0], span.head, weight, span.panel, span.group, groups, out);
+        add_span<1, kTokens>(parts[0], spans.head, weight, spans.panel, group, groups, out);
+        spans.x = x;
+        spans.tile += end - begin;
     }
 
     /// multiply_direct of one panel with MX scales.
     template <int kTokens>
     static void multiply_direct_spans(const CpuWeightView& weight, int64_t panel, const int32_t* x,
                                       float* out) {
-        constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
-        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
-        const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
         const typename Ops::Table table = Ops::load_table(weight.family);
         const typename Ops::FoldedTable folded = Ops::load_folded_table(weight.family);
         clear_output(out, kTokens);
-        const int32_t* head = x;
-        int64_t block = 0;
-        for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
-            if (first % kBlockTiles == 0) {
-                head = x;
-                x += Ops::kHeadRows * kTokens;
-                block = first;
-            }
-            stop = first + span_tiles < weight.k_tiles ? first + span_tiles : weight.k_tiles;
-            const int64_t group = first / kGroupTiles;
-            const DirectSpan span = {&weight,     &table, &folded,
-                                     panel,       group,  tile_address(weight, panel, first),
-                                     x,           head,   first - block,
-                                     stop - block};
-            prefetch_scales(weight, panel, group);
-            bool folds = stop - first == span_tiles;
-            if (folds) {
-                const SpanExponents own = span_exponents(
-                    weight.e8m0 + weight.scale_index(panel, group), span_groups(weight));
-                folds = are_within(own, Ops::fold_range(weight.family));
-                if (folds) multiply_folded_span<kTokens>(span, own.largest, out);
-            }
-            if (!folds) multiply_parted_span<kTokens>(span, out);
-            x += (stop - first) * (kTileCols / Ops::kColumns) * kTokens;
+        DirectSpans spans = {&weight, &table, &folded, panel, 0, x, x, 0};
+        while (true) {
+            multiply_folded_spans<kTokens>(spans, out);
+            if (spans.tile >= weight.k_tiles) break;
+            multiply_parted_span<kTokens>(spans, out);
+            if (spans.tile >= weight.k_tiles) break;
         }
         finish<1>(weight, panel, kTokens, out);
     }
