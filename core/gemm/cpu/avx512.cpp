@@ -51,10 +51,10 @@ constexpr int streams(CpuMaker maker) {
 //   bf16 wide over gemm and over fused (Zen 5): 1.31 and 1.12 at 17 tokens, 1.05 and 1.03 at 512. At 13 to
 //   16 fused has one tile where wide has two: 1.00 to 1.03; at 4 to 7 it wins 3 to 5 %, at 8 to 12 it loses
 //   2 to 9. f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
-//   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.16 at 16, 0.96 at 64); Emerald
-//   Rapids 0.98, 1.02, 0.95.
-//   i8: Zen 5 1.14 at 16 tokens, 0.94 at 24, 0.92 at 48 (MX 0.99 at 12, 0.93 at 16); Emerald Rapids 1.08,
-//   1.07, 1.08 at 24, 32, 48, before gemm won 15 %.
+//   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.26, 1.08, 1.11, 1.04 at 16, 24,
+//   32, 48); Emerald Rapids 0.98, 1.02, 0.95.
+//   i8: Zen 5 1.14 at 16 tokens, 0.94 at 24, 0.92 at 48 (MX 1.18, 1.11, 1.07, 0.99 at 12, 14, 15, 16);
+//   Emerald Rapids 1.08, 1.07, 1.08 at 24, 32, 48, before gemm won 15 %.
 //   bf16x2 (Zen 5) ties with f32 where decoding counts little: it is for few tokens.
 struct Set {
     CpuGemmKernel rows[16];
@@ -89,13 +89,12 @@ Set::Set(CpuMaker maker) noexcept
            make_row(230, "avx512vnni_fp6_gemv_i16", kVnni, kI16, streams(maker), kGemvTokens, 0,
                     kTileCols, kGemvI16),
            make_row(231, "avx512vnni_fp6_fused_i16", kVnni, kI16, 1,
-                    maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16, Wins{},
-                    /*max_mx_tokens=*/16),
+                    maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16),
            make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
            make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, streams(maker), kGemvTokens, 0,
                     kTileCols, kGemvI8),
            make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, kFusedTokens, 0, kTileCols,
-                    kFusedI8, Wins{}, /*max_mx_tokens=*/11),
+                    kFusedI8, Wins{}, /*max_mx_tokens=*/15),
            make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
                     kGemmI8)},
       set{Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel, store} {}

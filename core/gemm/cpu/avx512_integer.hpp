@@ -308,6 +308,9 @@ struct IntegerLoops {
         if constexpr (Ops::kHeadRows > 1) {
             const int32_t* after = head + (1 + stop) * kStride;
             const int32_t* before = head + (1 + first) * kStride;
+            // gcc 12 else keeps 16 offsets, most of them in vector registers.
+            FP6LLM_AVX512_LAUNDER(after);
+            FP6LLM_AVX512_LAUNDER(before);
             FP6LLM_AVX512_UNROLL
             for (int t = 0; t < kTokens; ++t) {
                 __m512i start = broadcast(after + t);
@@ -367,10 +370,10 @@ struct IntegerLoops {
             if (!are_within(own, range)) return;
             prefetch_scales(weight, spans.panel, spans.group());
             spans.template enter<kTokens>();
-            const int64_t first = spans.tile - spans.block;
             const int32_t* x = spans.x;
             Sums<Ops, kTokens, kSets> sums[1];
-            start_parts<kTokens, Ops::kFoldUnits>(sums, spans.head, first, first + span_tiles);
+            // Where sums have to start with something, spans are activation blocks.
+            start_parts<kTokens, Ops::kFoldUnits>(sums, spans.head, 0, span_tiles);
             int64_t left = span_tiles / kGroupTiles;
             do {
                 Ops::set_group(tables[0], weight.family, own.largest, exponents);
