@@ -6,7 +6,7 @@
 //   2. Its arithmetic must keep what the compute type promises (keeps_promise); more exact than
 //      asked is allowed.
 //   3. Best first: the highest instruction set; then kernels that win with so many tokens
-//      (min_tokens to wins_up_to); then the fastest arithmetic (speed); then the kernel with the
+//      (CpuGemmKernel::wins); then the fastest arithmetic (speed); then the kernel with the
 //      smallest max_tokens (MX weights: max_mx_tokens) that takes the call in one block, else the
 //      one with the largest; of equals the one that needs the fewest tiles, then the one that takes
 //      the fewest group sizes.
@@ -109,11 +109,6 @@ int speed(Arithmetic arithmetic, DataType x_type) {
     return 0;
 }
 
-/// Whether it is meant for so many tokens, or only there for who asks for it.
-bool wins(const CpuGemmKernel& kernel, int64_t tokens) {
-    return tokens >= kernel.min_tokens && (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
-}
-
 /// Passes over the weight.
 int64_t tiles(const CpuGemmKernel& kernel, int64_t tokens) {
     return kernel.token_tile > 0 ? ceil_div(tokens, kernel.token_tile) : 0;
@@ -128,7 +123,7 @@ int64_t most_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
-    const bool a_wins = wins(*a.kernel, problem.tokens), b_wins = wins(*b.kernel, problem.tokens);
+    const bool a_wins = a.kernel->wins(problem.tokens), b_wins = b.kernel->wins(problem.tokens);
     if (a_wins != b_wins) return a_wins;
     const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
     const int b_speed = speed(b.kernel->arithmetic, problem.x_type);

@@ -8,16 +8,28 @@ namespace {
 
 /// Token counts with which a row wins over more exact rows; see CpuGemmKernel.
 struct Wins {
-    int64_t from = 1, up_to = 0;
+    int64_t from = 1, up_to = 0, yields_from = 0, yields_up_to = 0;
 };
 
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithmetic arithmetic,
                                  int panels, int64_t max_tokens, int token_tile, int group_multiple,
                                  const KernelFunctions& f, Wins wins = {},
                                  int64_t max_mx_tokens = 0) {
-    return {
-        f,          algo,           name,       isa,       CpuSwizzle::kP16, arithmetic,   panels,
-        max_tokens, group_multiple, token_tile, wins.from, wins.up_to,       max_mx_tokens};
+    return {f,
+            algo,
+            name,
+            isa,
+            CpuSwizzle::kP16,
+            arithmetic,
+            panels,
+            max_tokens,
+            group_multiple,
+            token_tile,
+            wins.from,
+            wins.up_to,
+            max_mx_tokens,
+            wins.yields_from,
+            wins.yields_up_to};
 }
 
 constexpr Arithmetic kF32 = Arithmetic::kF32, kBf16 = Arithmetic::kBf16,
@@ -48,9 +60,9 @@ constexpr int streams(CpuMaker maker) {
 //   read 3 KiB ahead.
 //   f32 fused over gemm: Zen 5 1.03 to 1.11 at 17 to 512 tokens; Emerald Rapids 1.04, 0.98, 1.01, 0.97 at
 //   24, 32, 48, 64 tokens, before gemm won 7 % by prefetching.
-//   bf16 wide over gemm and over fused (Zen 5): 1.31 and 1.12 at 17 tokens, 1.05 and 1.03 at 512. At 13 to
-//   16 fused has one tile where wide has two: 1.00 to 1.03; at 4 to 7 it wins 3 to 5 %, at 8 to 12 it loses
-//   2 to 9. f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
+//   bf16 wide over gemm and over fused (Zen 5): 1.31 and 1.12 at 17 tokens, 1.05 and 1.03 at 512. Over
+//   fused, 1.03 to 1.09 at 8 to 12 (MX 0.99 to 1.05); at 13 to 16, where fused has one tile and wide has two,
+//   1.00 to 0.97 (MX 0.89 to 0.96); at 4 to 7, 0.95 to 1.02 (MX 0.94 to 1.00). f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
 //   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.26, 1.08, 1.11, 1.04 at 16, 24,
 //   32, 48); Emerald Rapids 0.98, 1.02, 0.95.
 //   i8: Zen 5 1.14 at 16 tokens, 0.94 at 24, 0.92 at 48 (MX 1.18, 1.11, 1.07, 0.99 at 12, 14, 15, 16);
@@ -75,7 +87,8 @@ Set::Set(CpuMaker maker) noexcept
            make_row(210, "avx512bf16_fp6_gemv_bf16", kBf16Isa, kBf16, streams(maker), kGemvTokens,
                     0, kTileCols, kGemvBf16),
            make_row(211, "avx512bf16_fp6_fused_bf16", kBf16Isa, kBf16, 1, kFusedTokens, 0,
-                    kTileCols, kFusedBf16),
+                    kTileCols, kFusedBf16,
+                    maker == CpuMaker::kAmd ? Wins{1, 0, 8, kGemmTokens} : Wins{}),
            make_row(213, "avx512bf16_fp6_wide_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens,
                     kTileCols, kWideBf16),
            make_row(212, "avx512bf16_fp6_gemm_bf16", kBf16Isa, kBf16, 2, 192, kGemmTokens, 8,

@@ -121,6 +121,13 @@ struct CpuGemmKernel : KernelFunctions {
     int64_t wins_up_to = 0;
     /// Non-zero: what max_tokens counts as where MX weights are multiplied and kernels compared.
     int64_t max_mx_tokens = 0;
+    /// Tokens in between with which another kernel wins.
+    int64_t yields_from = 0, yields_up_to = 0;
+
+    bool wins(int64_t tokens) const noexcept {
+        return tokens >= min_tokens && (wins_up_to == 0 || tokens <= wins_up_to) &&
+               !(tokens >= yields_from && tokens <= yields_up_to);
+    }
 };
 
 /// Sums as the store takes them: of row r and token t, data[t * ld + r] and, of a product whose k is cut

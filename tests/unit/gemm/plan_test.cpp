@@ -76,10 +76,6 @@ std::vector<GemmPlan> kernel_plans(const GemmProblem& problem, Isa isa) {
     return plans;
 }
 
-bool wins(const CpuGemmKernel& kernel, int64_t tokens) {
-    return tokens >= kernel.min_tokens && (kernel.wins_up_to == 0 || tokens <= kernel.wins_up_to);
-}
-
 Status status_of(const GemmProblem& problem, int32_t algo, Isa isa, std::string* message) {
     try {
         choose_plan(problem, algo, isa, 1);
@@ -211,7 +207,7 @@ TEST(Plan, SmallestKernelThatTakesTheCallInOneBlock) {
                 for (const GemmPlan& other : plans) {
                     if (other.set != plans[0].set ||
                         other.kernel->arithmetic != plans[0].kernel->arithmetic ||
-                        !wins(*other.kernel, tokens)) {
+                        !other.kernel->wins(tokens)) {
                         continue;
                     }
                     const int64_t best = plans[0].kernel->max_tokens;
@@ -244,6 +240,7 @@ TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
     const bool amd = cpu_maker() == CpuMaker::kAmd;
     const char* const many_f32 = amd ? "avx512_fp6_fused_f32" : "avx512_fp6_gemm_f32";
     const int64_t most_fused_i16 = amd ? 48 : 32;
+    const char* const some_bf16 = amd ? "avx512bf16_fp6_wide_bf16" : "avx512bf16_fp6_fused_bf16";
     const Case cases[] = {
         {kPlain, kExact, kF16, kE3M2, 1, "avx512_fp6_gemv_f32"},
         {kPlain, kFastI8, kF16, kE2M3, 4, "avx512_fp6_fused_f32"},
@@ -266,6 +263,10 @@ TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
         {kBf16, kFastF16, kF32, kE3M2, 2, "avx512bf16_fp6_gemv_bf16x2"},
         {kBf16, kFastF16, kF32, kE3M2, 100, many_f32},
         {kBf16, kFastBf16, kF32, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
+        {kBf16, kFastBf16, kF16, kE3M2, 7, "avx512bf16_fp6_fused_bf16"},
+        {kBf16, kFastBf16, kF16, kE3M2, 8, some_bf16},
+        {kBf16, kFastBf16, kF16, kE3M2, 12, some_bf16},
+        {kBf16, kFastBf16, kF16, kE3M2, 13, "avx512bf16_fp6_fused_bf16"},
         {kBf16, kFastBf16, kF16, kE3M2, 512, "avx512bf16_fp6_wide_bf16"},
         {kBf16, kFastI16, kF16, kE3M2, 1, "avx512vnni_fp6_gemv_i16"},
         {kBf16, kFastI16, kBF16, kE3M2, 1, "avx512bf16_fp6_gemv_bf16"},
@@ -302,11 +303,11 @@ TEST(Plan, KernelsThatDoNotWinAreThereForWhoAsks) {
     for (int64_t tokens : {1, 3, 4, 16, 300}) {
         const GemmProblem problem = problem_of(weight, tokens);
         const std::vector<GemmPlan> plans = kernel_plans(problem, Isa::kAvx512Bf16);
-        EXPECT_TRUE(wins(*plans[0].kernel, tokens)) << plans[0].name;
+        EXPECT_TRUE(plans[0].kernel->wins(tokens)) << plans[0].name;
         // Winners first within a set, and the others after them.
         for (size_t i = 1; i < plans.size(); ++i) {
-            EXPECT_TRUE(plans[i].set != plans[i - 1].set || wins(*plans[i - 1].kernel, tokens) ||
-                        !wins(*plans[i].kernel, tokens))
+            EXPECT_TRUE(plans[i].set != plans[i - 1].set || plans[i - 1].kernel->wins(tokens) ||
+                        !plans[i].kernel->wins(tokens))
                 << plans[i].name;
         }
     }
