@@ -19,21 +19,25 @@ constexpr int64_t kPlacedBytes = int64_t{4} << 20;
 /// Segments of k are no shorter. On one core they cost nothing with one token, 1 to 3 % with 4 to 32 (2048
 /// columns, Zen 5), so there are no more than wanted.
 constexpr int64_t kSegmentColumns = 1024;
-/// They begin where kernels' own blocks of columns do.
-constexpr int64_t kSegmentStep = 256;
+/// They begin where activation blocks of integer kernels do, which are those of kernels with the longest.
+constexpr int64_t kSegmentStep = 128;
 /// With more tokens, slices of these are units enough.
 constexpr int64_t kSplitKTokens = 64;
-/// Units wanted. With so many, the longest share is less than 5 % over the mean of the threads that
-/// split_work() uses, whatever their number t: up to 20 of them have 20 units and more each, and more have
-/// a longest share of e < units / (t - 1).
-constexpr int64_t kWantedUnits = 400;
+/// Units wanted. With so many or more, the longest share is less than 5 % over the mean of the threads that
+/// split_work() uses, whatever their number: few have many units each, and many have a longest share of e
+/// units only where that is less than units / (threads - 1).
+constexpr int64_t kWantedUnits = 344;
 
 }  // namespace
 
 IndexRange SplitK::of(int64_t i) const noexcept {
     if (segments == 1) return {0, k};
-    const IndexRange steps = split_range(ceil_div(k, step), i, segments);
-    return {steps.begin * step, std::min(steps.end * step, k)};
+    const int64_t steps = ceil_div(k, step);
+    return {i * steps / segments * step, std::min((i + 1) * steps / segments * step, k)};
+}
+
+int64_t SplitK::longest() const noexcept {
+    return segments == 1 ? k : std::min(ceil_div(ceil_div(k, step), segments) * step, k);
 }
 
 SplitK split_k(int64_t calls, int64_t k, int64_t group_size, int64_t tokens) noexcept {

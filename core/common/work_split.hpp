@@ -27,10 +27,10 @@ struct SplitK {
     int64_t k;
     int64_t step;      ///< segments begin at its multiples; 0: only one
     int64_t segments;  ///< >= 1
-    /// Columns of segment i.
+    /// Columns of segment i. Any number of segments in a row are as many columns as others, within a step.
     IndexRange of(int64_t i) const noexcept;
-    /// Columns of the longest.
-    int64_t longest() const noexcept { return of(0).end; }
+    /// Columns of the longest at most.
+    int64_t longest() const noexcept;
 };
 
 constexpr int64_t kMostSegments = 8;

@@ -56,7 +56,7 @@ struct RunOptions {
 
 /// k in at most `segments`, as short as they may be.
 inline SplitK cut_k(const TestWeight& weight, int64_t k, int64_t segments) {
-    const int64_t step = std::lcm(int64_t{256}, std::max<int64_t>(weight.view().group_size, 1));
+    const int64_t step = std::lcm(int64_t{128}, std::max<int64_t>(weight.view().group_size, 1));
     return {k, step, std::clamp<int64_t>(segments, 1, (k + step - 1) / step)};
 }
 

@@ -515,11 +515,11 @@ TEST(Plan, CutsKAsCallsWantAndIntegerKernelsAlike) {
                      kernel_plans(problem_of(weight, tokens, ComputeType::kF32FastI8), isa)) {
                     SCOPED_TRACE(std::string(plan.name) + " " + std::to_string(tokens));
                     const int64_t cut = plan.split_k.segments;
-                    EXPECT_TRUE(tokens > 64 ? cut == 1 : cut == 4 || cut == 7) << cut;
+                    EXPECT_TRUE(tokens > 64 ? cut == 1 : cut == 3 || cut == 6) << cut;
                     const Arithmetic arithmetic = plan.kernel->arithmetic;
                     segments[static_cast<int>(arithmetic)].insert(cut);
                     if (tokens > 64 || is_integer(arithmetic)) continue;
-                    EXPECT_EQ(cut, plan.kernel->panels_per_call == 1 ? 4 : 7);
+                    EXPECT_EQ(cut, plan.kernel->panels_per_call == 1 ? 3 : 6);
                 }
                 for (Arithmetic arithmetic : {Arithmetic::kI16, Arithmetic::kI8}) {
                     EXPECT_LE(segments[static_cast<int>(arithmetic)].size(), 1u)

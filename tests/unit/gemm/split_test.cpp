@@ -46,36 +46,46 @@ struct Load {
     double units_per_thread = 0;
 };
 
-/// One token block. By cumulative sums, not by walking the pieces as run_gemm() does. Segments count as
-/// even: they are so within a step of 256 columns.
-Load simulate_block(int64_t calls, int64_t tokens, int64_t tile, int64_t segments, int threads) {
-    const WorkSplit split = split_work(calls, tokens, tile, segments, threads);
-    const double segment = 1.0 / static_cast<double>(split.segments);
+/// One token block. By cumulative sums, not by walking the pieces as run_gemm() does.
+Load simulate_block(int64_t calls, int64_t tokens, int64_t tile, const SplitK& k, int threads) {
+    const WorkSplit split = split_work(calls, tokens, tile, k.segments, threads);
     EXPECT_GE(split.threads, 1);
     EXPECT_LE(split.threads, threads);
     EXPECT_LE(split.threads, split.units);
     EXPECT_TRUE(split.slices == 1 || split.slice_tokens % tile == 0) << "a tile is cut";
-    const auto tokens_before = [&](int64_t unit) {
-        return unit / split.slices * tokens +
-               std::min(unit % split.slices * split.slice_tokens, tokens);
+    // Segments are those of all calls, one after the other; work is in columns times tokens.
+    const auto columns_before = [&](int64_t segment) {
+        const int64_t call = segment / split.segments, own = segment % split.segments;
+        return call * k.k + (own > 0 ? k.of(own).begin : 0);
     };
+    const auto work_before = [&](int64_t unit) {
+        const int64_t segment = unit / split.slices, slice = unit % split.slices;
+        const int64_t columns = columns_before(segment + 1) - columns_before(segment);
+        return columns_before(segment) * tokens +
+               columns * std::min(slice * split.slice_tokens, tokens);
+    };
+    const auto columns = static_cast<double>(k.k);
     Load load;
     double sum = 0;
     for (int thread = 0; thread < split.threads; ++thread) {
         const IndexRange range = split.of(thread);
-        const int64_t touched = (range.end - 1) / split.slices - range.begin / split.slices + 1;
-        const auto work =
-            segment * (static_cast<double>(tokens_before(range.end) - tokens_before(range.begin)) +
-                       static_cast<double>(touched * kCallTokens));
+        const int64_t decoded = columns_before((range.end - 1) / split.slices + 1) -
+                                columns_before(range.begin / split.slices);
+        const int64_t all =
+            work_before(range.end) - work_before(range.begin) + decoded * kCallTokens;
+        const double work = static_cast<double>(all) / columns;
         load.longest = std::max(load.longest, work);
         sum += work;
     }
     load.mean = sum / split.threads;
     load.share = static_cast<double>(calls * (tokens + kCallTokens)) / threads;
     // A cut call is decoded twice, and the last tile of a call may be short.
-    load.unit =
-        segment * static_cast<double>(split.slices == 1 ? tokens + kCallTokens
-                                                        : 2 * (split.slice_tokens + kCallTokens));
+    const double uneven =  // of segments in a row
+        split.segments == 1 ? 0 : static_cast<double>(k.step) / columns;
+    const double longest = split.segments == 1 ? 1 : static_cast<double>(k.longest()) / columns;
+    load.unit = (longest + uneven) *
+                static_cast<double>(split.slices == 1 ? tokens + kCallTokens
+                                                      : 2 * (split.slice_tokens + kCallTokens));
     load.units_per_thread = static_cast<double>(split.units) / split.threads;
     return load;
 }
@@ -98,8 +108,8 @@ Simulation simulate(const HollowWeight& weight, int64_t tokens, Isa isa, int thr
     EXPECT_LE(result.plan.threads, useful);
     for (int64_t first = 0; first < tokens; first += result.plan.token_block) {
         const int64_t count = std::min(result.plan.token_block, tokens - first);
-        const Load block = simulate_block(calls, count, kernel.token_tile,
-                                          result.plan.split_k.segments, result.plan.threads);
+        const Load block = simulate_block(calls, count, kernel.token_tile, result.plan.split_k,
+                                          result.plan.threads);
         result.load.longest += block.longest;
         result.load.mean += block.mean;
         result.load.share +=
@@ -155,12 +165,13 @@ TEST_P(Split, NobodyWorksLongerThanItsShareAndOneUnit) {
     });
 }
 
-TEST_P(Split, ThreadsAreLessThan5PercentApartFrom32UnitsEachOn) {
+/// A little more where segments are uneven.
+TEST_P(Split, ThreadsAreAbout5PercentApartAtMostFrom32UnitsEachOn) {
     int64_t cases = 0;
     for_each_case([&](const HollowWeight& weight, int64_t tokens, int threads) {
         const Simulation result = simulate(weight, tokens, GetParam(), threads);
         if (result.load.units_per_thread < 32) return;
-        EXPECT_LT(result.imbalance(), 0.05);
+        EXPECT_LT(result.imbalance(), result.plan.split_k.segments == 1 ? 0.05 : 0.052);
         ++cases;
     });
     EXPECT_GT(cases, 30000);
@@ -169,7 +180,7 @@ TEST_P(Split, ThreadsAreLessThan5PercentApartFrom32UnitsEachOn) {
 /// Whole matrices of 7B models and up: how even shares are, and what the longest takes beyond an even share
 /// of all threads.
 TEST_P(Split, LargeMatricesScaleTo128Threads) {
-    const auto most_lost = [](int64_t tokens) { return tokens >= 48 ? 0.17 : 0.25; };
+    const auto most_lost = [](int64_t tokens) { return tokens >= 48 ? 0.22 : 0.34; };
     for (const Shape& shape : kShapes) {
         if (shape.rows < 4096) continue;
         const HollowWeight weight(shape.rows, shape.cols, swizzle());
@@ -213,10 +224,10 @@ TEST(SplitWork, TakesNoMoreThreadsThanMakeItShorter) {
 }
 
 // Where there are as many segments as are wanted, whatever the weight.
-TEST(SplitK, SharesOf400UnitsAreLessThan5PercentApart) {
-    for (int64_t units = 400; units <= 4000; units += 1 + units / 100) {
+TEST(SplitK, SharesOf344UnitsAreLessThan5PercentApart) {
+    for (int64_t units = 344; units <= 4000; ++units) {
         for (int threads = 1; threads <= 256; ++threads) {
-            const WorkSplit split = split_work(units / 4, 1, 0, 4, threads);
+            const WorkSplit split = split_work(units, 1, 0, 1, threads);
             const double mean = static_cast<double>(split.units) / split.threads;
             const IndexRange longest = split.of(0);
             ASSERT_LT(static_cast<double>(longest.end - longest.begin), 1.05 * mean)
@@ -228,9 +239,9 @@ TEST(SplitK, SharesOf400UnitsAreLessThan5PercentApart) {
 TEST(SplitK, HasSegmentsAsCallsAndTokensWantThem) {
     // Calls, k, group size and tokens; segments.
     constexpr int64_t kCases[][5] = {
-        {128, 4096, 0, 1, 4},  {256, 4096, 0, 1, 2},  {256, 4096, 0, 64, 2},
-        {256, 4096, 0, 65, 1}, {399, 4096, 0, 64, 2}, {400, 4096, 0, 64, 1},
-        {64, 4096, 0, 4, 4},   {64, 14336, 0, 4, 7},  {1, 1 << 20, 0, 4, 8},
+        {128, 4096, 0, 1, 3},  {256, 4096, 0, 1, 2},  {256, 4096, 0, 64, 2},
+        {256, 4096, 0, 65, 1}, {343, 4096, 0, 64, 2}, {344, 4096, 0, 64, 1},
+        {64, 4096, 0, 4, 4},   {64, 14336, 0, 4, 6},  {1, 1 << 20, 0, 4, 8},
         {1, 2047, 0, 1, 1},    {1, 2048, 0, 1, 2},    {1, 0, 0, 1, 1},
         {256, 4096, 32, 4, 2}, {256, 4096, 96, 4, 2}, {256, 4096, 1000, 4, 1},
         {1, 4096, 2048, 1, 2}, {1, 4096, 4096, 1, 1}, {1, 100, 1 << 30, 1, 1},
@@ -248,17 +259,19 @@ TEST(SplitK, SegmentsCoverKOnceAndCutNoGroup) {
         const int64_t k = random.below(40000);
         const int64_t group = random.below(3) == 0 ? 0 : 8 * (1 + random.below(40));
         const SplitK split = split_k(1 + random.below(500), k, group, 1 + random.below(70));
-        int64_t next = 0;
+        int64_t next = 0, longest = 0;
         for (int64_t i = 0; i < split.segments; ++i) {
             const IndexRange columns = split.of(i);
             ASSERT_EQ(columns.begin, next);
             ASSERT_TRUE(columns.end > columns.begin || k == 0);
-            ASSERT_LE(columns.end - columns.begin, split.longest());
-            ASSERT_EQ(columns.begin % 256, 0);
+            longest = std::max(longest, columns.end - columns.begin);
+            ASSERT_EQ(columns.begin % 128, 0);
             ASSERT_EQ(group > 0 ? columns.begin % group : 0, 0);
             next = columns.end;
         }
         ASSERT_EQ(next, k);
+        ASSERT_LE(longest, split.longest());
+        ASSERT_GE(longest, split.longest() - split.step);
         ASSERT_LE(split.segments, kMostSegments);
         cut += split.segments > 1;
     }
