@@ -182,11 +182,12 @@ struct FloatLoops {
         }
     }
 
+    static constexpr bool kFoldsSpans = false;
     static constexpr size_t kSpanBytes = 0;
 
     template <int kPanels>
     FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView&, int64_t, int64_t, int64_t,
-                                            void*) {}
+                                            int64_t, void*) {}
 
     template <int kPanels>
     FP6LLM_AVX512_INLINE void finish(const CpuWeightView&, int64_t, int64_t, float*) {}

@@ -40,6 +40,7 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
 
     using FoldedTable = ShiftedTable;
     static constexpr int kFoldUnits = 1;  // weights have no offset
+    static constexpr int64_t kFewestFoldTokens = 1;
 
     FP6LLM_AVX512_INLINE int fold_range(TileFamily family) { return span_range(family); }
 

@@ -92,6 +92,7 @@ struct Int8Ops : IntegerLoops<Int8Ops> {
 
     using FoldedTable = DoublingTable;
     static constexpr int kFoldUnits = 2;
+    static constexpr int64_t kFewestFoldTokens = 128;
 
     /// 2 * 60 + 128 is the most that a byte takes.
     FP6LLM_AVX512_INLINE int fold_range(TileFamily) { return 1; }

@@ -83,6 +83,7 @@ struct IntegerLoops {
     using Step = int32_t;
     using Sum = __m512i;
     static constexpr int kParts = 1;
+    static constexpr bool kFoldsSpans = true;
 
     FP6LLM_AVX512_INLINE __m512i zero() { return _mm512_setzero_si512(); }
     FP6LLM_AVX512_INLINE __m512i add(__m512i a, __m512i b) { return _mm512_add_epi32(a, b); }
@@ -189,7 +190,9 @@ struct IntegerLoops {
         __m512i shifts[kPanels]
                       [kMostSpanGroups];  ///< what sums of each group count: a power of two
         __m512 scales[kPanels];           ///< the largest of each row
+        __m128i largest[kPanels];         ///< the same as exponents
         alignas(64) bool near;            ///< whether exponents are near enough
+        bool folds;                       ///< so near that decoding can make up for them
     };
 
     /// `groups` of them, from `group` on. Whether their exponents are near enough.
@@ -198,10 +201,13 @@ struct IntegerLoops {
                                         int64_t groups, Span<kPanels>& span) {
         const int range = Ops::span_range(weight.family);
         bool near = true;
+        span.folds = true;
         for (int p = 0; p < kPanels; ++p) {
             const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel + p, group);
             const SpanExponents own = span_exponents(exponents, groups);
             near = near && are_within(own, range);
+            span.folds = span.folds && are_within(own, Ops::fold_range(weight.family));
+            span.largest[p] = own.largest;
             for (int64_t g = 0; g < groups; ++g) {
                 const __m128i apart =
                     _mm_sub_epi8(own.largest, load_exponents(exponents + g * kLanes));
@@ -600,6 +606,33 @@ struct IntegerLoops {
 
     static constexpr int kGroupSteps = kMxColumns / Ops::kColumns;
 
+    /// out += a span that folds, of tokens [kFirst, kFirst + kCount) of kTokens. `tile` is its first one in its
+    /// activation block.
+    template <int kPanels, int kTokens, int kFirst, int kCount>
+    [[gnu::noinline]] static void multiply_folded_part(const Span<kPanels>& span, TileFamily family,
+                                                       const int32_t* w, const int32_t* x,
+                                                       const int32_t* head, int64_t tile,
+                                                       float* out) {
+        constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
+        const int64_t columns = Ops::span_columns(family);
+        x += kFirst;
+        Sums<Ops, kCount, kSets> sums[kPanels];
+        start_parts<kTokens, Ops::kFoldUnits>(sums, head + kFirst, tile,
+                                              tile + columns / kTileCols);
+        keep_in_registers(sums);
+        multiply_steps<kTokens>(w, x, columns / Ops::kColumns / kSets, sums);
+        keep_in_registers(sums);
+        FP6LLM_AVX512_UNROLL
+        for (int t = 0; t < kCount; ++t) {
+            const __m512 s = joined_unit(head + kFirst + t, Ops::fold_range(family));
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                add_sum(out + ((kFirst + t) * kPanels + p) * kLanes, sums[p].total(t), s,
+                        span.scales[p]);
+            }
+        }
+    }
+
     /// out += a span that load_span() takes, of tokens [kFirst, kFirst + kCount) of kTokens. Few enough
     /// that the sums of a group and those of the span are in registers. `tile` is the span's first one
     /// in its activation block.
@@ -669,14 +702,41 @@ struct IntegerLoops {
     /// With MX scales, spans [..] of Span<kPanels>.
     template <int kPanels>
     FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView& weight, int64_t panel,
-                                            int64_t first, int64_t count, void* spans) {
+                                            int64_t first, int64_t count, int64_t tokens,
+                                            void* spans) {
         if (weight.scale_mode != ScaleMode::kMx) return;
+        const bool folds = folds_spans<Ops>(weight, tokens);
         const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
         auto* span = static_cast<Span<kPanels>*>(spans);
         for (int64_t tile = 0; tile < count; tile += span_tiles, ++span) {
             const int64_t group = (first + tile) * kTileCols / kMxColumns;
             span->near = tile + span_tiles <= count &&
                          load_span(weight, panel, group, span_groups(weight), *span);
+            span->folds = span->near && span->folds && folds;
+        }
+    }
+
+    /// Decodes tiles [first, first + count) of panel `panel + p` with MX scales by decode(table, tiles): spans
+    /// that fold, as prepare_block() found, as large as that takes.
+    template <int kPanels, class Decode>
+    FP6LLM_AVX512_INLINE void decode_spans(const CpuWeightView& weight, int64_t panel, int p,
+                                           int64_t first, int64_t count, const void* spans,
+                                           Decode decode) {
+        const typename Ops::Table table = Ops::load_table(weight.family);
+        typename Ops::FoldedTable folded = Ops::load_folded_table(weight.family);
+        const int64_t groups = span_groups(weight), span_tiles = groups * kGroupTiles;
+        const auto* span = static_cast<const Span<kPanels>*>(spans);
+        const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel + p, first / kGroupTiles);
+        for (int64_t left = count; left > 0; left -= span_tiles, ++span) {
+            if (!span->folds) {
+                decode(table, left < span_tiles ? left : span_tiles);
+                exponents += groups * kLanes;
+                continue;
+            }
+            for (int64_t g = 0; g < groups; ++g, exponents += kLanes) {
+                Ops::set_group(folded, weight.family, span->largest[p], exponents);
+                decode(folded, kGroupTiles);
+            }
         }
     }
 
@@ -701,7 +761,10 @@ struct IntegerLoops {
             stop = k + span_columns < end ? k + span_columns : end;
             prefetch_next(block, k, stop);
             const int64_t group = k / kMxColumns, tile = (k - start) / kTileCols;
-            if (span->near) {
+            if (span->folds) {
+                multiply_folded_part<kPanels, kTokens, 0, kTokens>(*span, weight.family, w, x, head,
+                                                                   tile, out);
+            } else if (span->near) {
                 multiply_span<kPanels, kTokens, 0, kFront>(*span, weight.family, w, x, head, tile,
                                                            out);
                 if constexpr (kFront < kTokens) {

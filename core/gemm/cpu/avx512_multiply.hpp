@@ -274,6 +274,7 @@ void multiply_wide(const CpuWeightView& weight, int64_t panel, int panels, const
 template <class Ops, int kPanels>
 FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t panel, int64_t first,
                                        int64_t count, const Folding& folding,
+                                       [[maybe_unused]] const void* spans,
                                        typename Ops::Step* scratch) {
     for (int p = 0; p < kPanels; ++p) {
         const uint8_t* tile = tile_address(weight, panel + p, first);
@@ -297,6 +298,12 @@ FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t pane
                     table.apart = exponents_apart(folding.largest[p], exponents);
                     decode(table, left < group_tiles ? left : group_tiles);
                 }
+                continue;
+            }
+        }
+        if constexpr (Ops::kFoldsSpans) {
+            if (spans != nullptr) {
+                Ops::template decode_spans<kPanels>(weight, panel, p, first, count, spans, decode);
                 continue;
             }
         }
@@ -338,6 +345,15 @@ constexpr size_t decoded_bytes() {
     return size_t{Ops::kScratchColumns / Ops::kColumns} * 2 * kLanes * sizeof(int32_t);
 }
 
+/// Whether spans that fold are decoded so. It takes longer, which few tokens do not make up for.
+template <class Ops>
+FP6LLM_AVX512_INLINE bool folds_spans(const CpuWeightView& weight, int64_t tokens) {
+    if constexpr (Ops::kFoldsSpans) {
+        return weight.scale_mode == ScaleMode::kMx && tokens >= Ops::kFewestFoldTokens;
+    }
+    return false;
+}
+
 using ScratchFunction = void (*)(const ScratchBlock&, const void*, float*);
 
 template <class Ops, int kPanels, int... kIndex>
@@ -353,9 +369,10 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
+        Ops::template prepare_block<kPanels>(weight, panel, first, count, tokens, spans);
         decode_block<Ops, kPanels>(weight, panel, first, count, folding,
+                                   folds_spans<Ops>(weight, tokens) ? spans : nullptr,
                                    static_cast<typename Ops::Step*>(scratch));
-        Ops::template prepare_block<kPanels>(weight, panel, first, count, spans);
         const uint8_t* const next = first + count < weight.k_tiles
                                         ? tile_address(weight, panel, first + count)
                                         : weight.next_tiles(panel, kPanels);
