@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "fp6llm/fp6llm.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -18,7 +20,7 @@ enum class Level { kBaseline, kAvx2, kAvx512 };
 
 Level level() noexcept {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) return Level::kAvx512;
+    if (runs_avx512()) return Level::kAvx512;
     if (__builtin_cpu_supports("avx2")) return Level::kAvx2;
 #endif
     return Level::kBaseline;
@@ -120,6 +122,15 @@ struct alignas(64) Slot {
 };
 
 }  // namespace
+
+bool runs_avx512() noexcept {
+    static const bool runs = [] {
+        fp6llmDeviceInfo_t device = FP6LLM_DEVICE_INFO_INIT;
+        return fp6llmGetDeviceInfo(FP6LLM_BACKEND_CPU, 0, &device) == FP6LLM_STATUS_SUCCESS &&
+               std::strncmp(device.isa, "avx512", 6) == 0;
+    }();
+    return runs;
+}
 
 const char* stream_isa() noexcept {
     switch (level()) {

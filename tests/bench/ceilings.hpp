@@ -1,4 +1,5 @@
-// What the machine can do at best: read memory, and multiply in each of its arithmetics.
+// What the machine can do at best: read memory, and multiply in each of its arithmetics. By AVX-512 where the
+// library runs AVX-512 kernels: FP6LLM_CPU_ISA limits ceilings, too.
 #pragma once
 
 #include <cstddef>
@@ -19,6 +20,9 @@ uint64_t read_prefetched(Team& team, const uint8_t* data, size_t bytes);
 
 /// "AVX-512", "AVX2" or "baseline": what read_stream() uses here.
 const char* stream_isa() noexcept;
+
+/// Whether the library runs AVX-512 kernels here.
+bool runs_avx512() noexcept;
 
 /// What a kernel multiplies: the products that its speed is held against.
 enum class Arithmetic { kFp32, kBf16, kInt16, kInt8 };

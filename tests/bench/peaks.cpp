@@ -90,7 +90,7 @@ struct PeakLoop {
 
 PeakLoop loop_for(Arithmetic arithmetic) noexcept {
 #if defined(__x86_64__)
-    const bool avx512 = __builtin_cpu_supports("avx512f");
+    const bool avx512 = runs_avx512();
     const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
     const bool avx2 = __builtin_cpu_supports("avx2");
     switch (arithmetic) {
