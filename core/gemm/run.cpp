@@ -180,8 +180,8 @@ class Product {
                        });
     }
 
-    /// A thread's part where they are: each thread writes the sums of its segments to the one's that began
-    /// the call, and who comes last stores them all.
+    /// A thread's part where segments of a call are shared: each thread writes the sums of its own to memory of
+    /// the one that began the call, and who comes last stores them all.
     void multiply_runs(int64_t thread) const {
         uint8_t* part = part_of(thread);
         const IndexRange range = split_.of(thread);
