@@ -19,13 +19,13 @@ constexpr int64_t kPlacedBytes = int64_t{4} << 20;
 /// Segments of k are no shorter. On one core they cost nothing with one token, 1 to 3 % with 4 to 32 (2048
 /// columns, Zen 5), so there are no more than wanted.
 constexpr int64_t kSegmentColumns = 1024;
-/// They begin where activation blocks of integer kernels do, which are those of kernels with the longest.
+/// They cut no activation block of integer kernels.
 constexpr int64_t kSegmentStep = 128;
 /// With more tokens, slices of these are units enough.
 constexpr int64_t kSplitKTokens = 64;
-/// Units wanted. With so many or more, the longest share is less than 5 % over the mean of the threads that
-/// split_work() uses, whatever their number: few have many units each, and many have a longest share of e
-/// units only where that is less than units / (threads - 1).
+/// Units wanted: the fewest from which on the longest share is less than 5 % over the mean of the threads that
+/// split_work() uses, whatever their number. Few threads have many units each, and of many it uses no more
+/// than have the same longest share.
 constexpr int64_t kWantedUnits = 344;
 
 }  // namespace

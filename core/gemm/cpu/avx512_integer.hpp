@@ -641,7 +641,6 @@ struct IntegerLoops {
                                                 const int32_t* w, const int32_t* x,
                                                 const int32_t* head, int64_t tile, float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
-        constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
         const int64_t groups = Ops::span_columns(family) / kMxColumns;
         x += kFirst;
         Sums<Ops, kCount, 1> joined[kPanels];

@@ -12,9 +12,9 @@
 // Activations are packed once per call and token block by the kernel's own pack_tokens, into a
 // layout only that kernel knows; pack_tokens may scale a token by a power of two, which
 // token_factor undoes. The sum over k runs in an order that depends on the shape and the kernel
-// only, never on threads: a result is bitwise the same for any thread count. With few tokens, k is cut
-// in segments (SplitK in core/common/work_split.hpp); to a kernel each is a product of its own, by a view
-// of some columns of the weight.
+// only, never on threads: a result is bitwise the same for any thread count. With few tokens and panels, k
+// is cut in segments (SplitK in core/common/work_split.hpp); to a kernel each is a product of its own, by a
+// view of some columns of the weight.
 //
 // Kernels are noexcept; plan.cpp establishes the preconditions. They run under FpEnvGuard.
 #pragma once
@@ -121,9 +121,10 @@ struct CpuGemmKernel : KernelFunctions {
     int64_t wins_up_to = 0;
     /// Non-zero: what max_tokens counts as where MX weights are multiplied and kernels compared.
     int64_t max_mx_tokens = 0;
-    /// Tokens in between with which another kernel wins.
+    /// Tokens in between with which another kernel of its arithmetic wins.
     int64_t yields_from = 0, yields_up_to = 0;
 
+    /// Whether it is meant for so many tokens, or only there for who asks for it.
     bool wins(int64_t tokens) const noexcept {
         return tokens >= min_tokens && (wins_up_to == 0 || tokens <= wins_up_to) &&
                !(tokens >= yields_from && tokens <= yields_up_to);
