@@ -193,8 +193,11 @@ void multiply_fused(const CpuWeightView& weight, int64_t panel, const PackedToke
                 multiply_tokens<Tile, 1, 3>(weight, panel, &scales, block, totals);
                 break;
             case 4:
-                multiply_tokens<Tile, 1, 4>(weight, panel, &scales, block, totals);
-                break;
+                if constexpr (kTile > 4) {
+                    multiply_tokens<Tile, 1, 4>(weight, panel, &scales, block, totals);
+                    break;
+                }
+                [[fallthrough]];
             default:
                 multiply_tokens<Tile, 1, kTile>(weight, panel, &scales, block, totals);
                 break;

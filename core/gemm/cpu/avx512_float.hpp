@@ -118,8 +118,8 @@ struct FloatLoops {
         const uint8_t* exponents = weight.e8m0 + weight.scale_index(panel, 0);
         const int64_t panel_exponents = weight.group_stride * kLanes;
         // find_folding() of the next call looks at all of its exponents first, and would wait for them.
-        const int64_t next_exponents =
-            weight.groups * kLanes * (weight.groups == weight.group_stride ? kPanels : 1);
+        int64_t next_exponents = weight.groups * kLanes;
+        if (weight.groups == weight.group_stride) next_exponents *= kPanels;
         Sums<Ops, kTokens, kSets> sums[kPanels];
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
