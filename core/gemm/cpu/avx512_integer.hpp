@@ -16,6 +16,7 @@
 //   kFoldUnits                      what weights are offset by then, of what they are otherwise
 //   FoldedTable, load_folded_table(family), set_group(table, family, largest, exponents)
 //                                   decode so
+//   kFewestFoldTokens               from which gemm does, as decoding takes longer then
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
 //                                   of which is where a sum over its first i tiles starts
 //   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them

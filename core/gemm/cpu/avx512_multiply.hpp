@@ -2,7 +2,7 @@
 //
 //   gemv    1..3 tokens: one or two panels per pass, as many address streams a thread
 //   fused   1..16 tokens in registers: one panel, decoded in registers, once per 16 tokens
-//   wide    more, bf16: two panels, decoded in registers, once per 12 tokens
+//   wide    8 and more, bf16: two panels, decoded in registers, once per 12 tokens
 //   gemm    more: two panels decoded to an L1-sized scratch, then tiles of 12 tokens x 32 rows
 //
 // All of them decode a weight vector once for every token of a tile. An Ops type is the arithmetic;
@@ -25,8 +25,9 @@
 // and from its loops:
 //   packed_steps(columns)           elements per token for leading columns, whole blocks
 //   pack_tile(x, first, count, k0, k1, out)      columns [k0, k1) of a tile
-//   kSpanBytes, prepare_block(weight, panel, first, count, spans)    what multiply_scratch wants to know
-//                                   of the scales of tiles [first, first + count), at most so many bytes
+//   kSpanBytes, prepare_block(weight, panel, first, count, tokens, spans)    what multiply_scratch wants to
+//                                   know of the scales of tiles [first, first + count), at most so many bytes
+//   kFoldsSpans, decode_spans(...)  whether gemm decodes by what prepare_block() wrote, and how
 //   multiply_direct, multiply_scratch, finish
 #pragma once
 
