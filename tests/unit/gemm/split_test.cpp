@@ -306,6 +306,17 @@ TEST(SplitWork, PiecesCoverEachTokenOfEachCallOnceAndCutNoTile) {
         }
         for (const int n : runs)
             ASSERT_EQ(n, 1);
+        int64_t next =
+            0;  // whoever has a call's first unit has the call, where calls cannot be shared
+        for (int thread = 0; thread < split.threads; ++thread) {
+            const IndexRange own = split.calls_of(thread);
+            ASSERT_EQ(own.begin, next);
+            ASSERT_GE(own.end, own.begin);
+            for (int64_t call = own.begin; call < own.end; ++call)
+                ASSERT_EQ(split.thread_of(call * split.call_units()), thread);
+            next = own.end;
+        }
+        ASSERT_EQ(next, calls);
     }
 }
 
