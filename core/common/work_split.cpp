@@ -59,27 +59,19 @@ WorkSplit split_work(int64_t calls, int64_t tokens, int64_t tile, int64_t segmen
                      int threads) noexcept {
     calls = std::max<int64_t>(calls, 1);
     const int64_t most = std::max(threads, 1);
-    // The longest share in tokens' segments, of the first split that has the shortest.
-    WorkSplit best{};
-    int64_t shortest = INT64_MAX;
-    const auto consider = [&](const WorkSplit& split, int64_t run, int64_t longest) {
-        if (longest >= shortest) return;
-        shortest = longest;
-        best = split;
-        best.threads = static_cast<int>(ceil_div(split.units, run));
-    };
     // Smaller slices would cost more than they share.
     const int64_t slice = tile > 0 && most > 1 ? round_up(kCallTokens, tile) : tokens;
-    const int64_t slices = tokens > slice ? ceil_div(tokens, slice) : 1;
+    WorkSplit best{};
+    int64_t shortest = INT64_MAX;  // of the longest shares: the first split that has it is taken
     for (const int64_t cut : {int64_t{1}, segments}) {
-        const int64_t whole = calls * cut, weight = segments / cut;
-        const int64_t run = ceil_div(whole, most);
-        consider({1, tokens, cut, whole, 0}, run, run * (tokens + kCallTokens) * weight);
-        if (slices > 1) {
-            const int64_t units = whole * slices, part = ceil_div(units, most);
-            const int64_t touched = (part + slices - 2) / slices + 1;  // wherever the run begins
-            consider({slices, slice, cut, units, 0}, part,
-                     (part * slice + touched * kCallTokens) * weight);
+        for (const int64_t own : {tokens, slice}) {
+            const int64_t slices = tokens > own ? ceil_div(tokens, own) : 1;
+            const int64_t units = calls * cut * slices, run = ceil_div(units, most);
+            const int64_t touched = (run + slices - 2) / slices + 1;  // wherever the run begins
+            const int64_t longest = (run * own + touched * kCallTokens) * (segments / cut);
+            if (longest >= shortest) continue;
+            shortest = longest;
+            best = {slices, own, cut, units, static_cast<int>(ceil_div(units, run))};
         }
     }
     return best;

@@ -120,6 +120,13 @@ int64_t most_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
     return mx && kernel.max_mx_tokens > 0 ? kernel.max_mx_tokens : kernel.max_tokens;
 }
 
+/// Of kernels for at most `a` and `b` tokens, whether the first takes `tokens` better: in one block, of those
+/// that can the smaller one, else the larger one.
+bool takes_better(int64_t a, int64_t b, int64_t tokens) {
+    const bool a_fits = a >= tokens, b_fits = b >= tokens;
+    return a_fits != b_fits ? a_fits : a_fits ? a < b : a > b;
+}
+
 /// Rule 3, as a strict weak order.
 bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) {
     if (a.set->isa != b.set->isa) return a.set->isa > b.set->isa;
@@ -130,9 +137,7 @@ bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) 
     if (a_speed != b_speed) return a_speed > b_speed;
     const int64_t a_most = most_tokens(*a.kernel, problem);
     const int64_t b_most = most_tokens(*b.kernel, problem);
-    const bool a_fits = a_most >= problem.tokens, b_fits = b_most >= problem.tokens;
-    if (a_fits != b_fits) return a_fits;
-    if (a_most != b_most) return (a_most < b_most) == a_fits;
+    if (a_most != b_most) return takes_better(a_most, b_most, problem.tokens);
     const int64_t a_tiles = tiles(*a.kernel, problem.tokens);
     const int64_t b_tiles = tiles(*b.kernel, problem.tokens);
     if (a_tiles != b_tiles) return a_tiles < b_tiles;
@@ -230,9 +235,7 @@ int64_t panels_together(const CpuKernelSet& set, const CpuGemmKernel& kernel, in
     for (int i = 0; i < set.count; ++i) {
         const CpuGemmKernel& other = set.kernels[i];
         if (other.arithmetic != arithmetic) continue;
-        const bool fits = other.max_tokens >= tokens, first_fits = first->max_tokens >= tokens;
-        if (fits != first_fits ? fits : (other.max_tokens < first->max_tokens) == fits)
-            first = &other;
+        if (takes_better(other.max_tokens, first->max_tokens, tokens)) first = &other;
     }
     return first->panels_per_call;
 }

@@ -335,7 +335,7 @@ void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) cons
         }
         for (int64_t r = 0; scale_out != nullptr && r < row_count; ++r) {
             for (int64_t g = 0; g < view_.groups; ++g) {
-                const int64_t at = (panel * view_.groups + g) * kTileRows + r;
+                const int64_t at = view_.scale_index(panel, g) + r;
                 uint8_t* out = scale_out + ((row0 + r) * view_.groups + g) * scale_bytes;
                 if (view_.e8m0 != nullptr) {
                     *out = view_.e8m0[at];

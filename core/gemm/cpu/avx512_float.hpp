@@ -186,8 +186,8 @@ struct FloatLoops {
     static constexpr size_t kSpanBytes = 0;
 
     template <int kPanels>
-    FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView&, int64_t, int64_t, int64_t,
-                                            int64_t, void*) {}
+    FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView&, int64_t, int64_t, int64_t, bool,
+                                            void*) {}
 
     template <int kPanels>
     FP6LLM_AVX512_INLINE void finish(const CpuWeightView&, int64_t, int64_t, float*) {}

@@ -442,11 +442,9 @@ struct IntegerLoops {
         const typename Ops::FoldedTable folded = Ops::load_folded_table(weight.family);
         clear_output(out, kTokens);
         DirectSpans spans = {&weight, &table, &folded, panel, 0, x, x, 0};
-        while (true) {
+        while (spans.tile < weight.k_tiles) {
             multiply_folded_spans<kTokens>(spans, out);
-            if (spans.tile >= weight.k_tiles) break;
-            multiply_parted_span<kTokens>(spans, out);
-            if (spans.tile >= weight.k_tiles) break;
+            if (spans.tile < weight.k_tiles) multiply_parted_span<kTokens>(spans, out);
         }
         finish<1>(weight, panel, kTokens, out);
     }
@@ -607,30 +605,25 @@ struct IntegerLoops {
 
     static constexpr int kGroupSteps = kMxColumns / Ops::kColumns;
 
-    /// out += a span that folds, of tokens [kFirst, kFirst + kCount) of kTokens. `tile` is its first one in its
-    /// activation block.
-    template <int kPanels, int kTokens, int kFirst, int kCount>
+    /// out += a span that folds. `tile` is its first one in its activation block.
+    template <int kPanels, int kTokens>
     [[gnu::noinline]] static void multiply_folded_part(const Span<kPanels>& span, TileFamily family,
                                                        const int32_t* w, const int32_t* x,
                                                        const int32_t* head, int64_t tile,
                                                        float* out) {
-        constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
+        constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         const int64_t columns = Ops::span_columns(family);
-        x += kFirst;
-        Sums<Ops, kCount, kSets> sums[kPanels];
-        start_parts<kTokens, Ops::kFoldUnits>(sums, head + kFirst, tile,
-                                              tile + columns / kTileCols);
+        Sums<Ops, kTokens, kSets> sums[kPanels];
+        start_parts<kTokens, Ops::kFoldUnits>(sums, head, tile, tile + columns / kTileCols);
         keep_in_registers(sums);
         multiply_steps<kTokens>(w, x, columns / Ops::kColumns / kSets, sums);
         keep_in_registers(sums);
         FP6LLM_AVX512_UNROLL
-        for (int t = 0; t < kCount; ++t) {
-            const __m512 s = joined_unit(head + kFirst + t, Ops::fold_range(family));
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512 s = joined_unit(head + t, Ops::fold_range(family));
             FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p) {
-                add_sum(out + ((kFirst + t) * kPanels + p) * kLanes, sums[p].total(t), s,
-                        span.scales[p]);
-            }
+            for (int p = 0; p < kPanels; ++p)
+                add_sum(out + (t * kPanels + p) * kLanes, sums[p].total(t), s, span.scales[p]);
         }
     }
 
@@ -699,13 +692,11 @@ struct IntegerLoops {
     static constexpr size_t kSpanBytes =
         size_t{Ops::kScratchColumns / (2 * kMxColumns)} * sizeof(Span<2>);
 
-    /// With MX scales, spans [..] of Span<kPanels>.
+    /// With MX scales, spans [..] of Span<kPanels>; `folds`: those that fold are to be decoded so.
     template <int kPanels>
     FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView& weight, int64_t panel,
-                                            int64_t first, int64_t count, int64_t tokens,
-                                            void* spans) {
+                                            int64_t first, int64_t count, bool folds, void* spans) {
         if (weight.scale_mode != ScaleMode::kMx) return;
-        const bool folds = folds_spans<Ops>(weight, tokens);
         const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
         auto* span = static_cast<Span<kPanels>*>(spans);
         for (int64_t tile = 0; tile < count; tile += span_tiles, ++span) {
@@ -762,8 +753,7 @@ struct IntegerLoops {
             prefetch_next(block, k, stop);
             const int64_t group = k / kMxColumns, tile = (k - start) / kTileCols;
             if (span->folds) {
-                multiply_folded_part<kPanels, kTokens, 0, kTokens>(*span, weight.family, w, x, head,
-                                                                   tile, out);
+                multiply_folded_part<kPanels, kTokens>(*span, weight.family, w, x, head, tile, out);
             } else if (span->near) {
                 multiply_span<kPanels, kTokens, 0, kFront>(*span, weight.family, w, x, head, tile,
                                                            out);

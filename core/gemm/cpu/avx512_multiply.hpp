@@ -25,7 +25,7 @@
 // and from its loops:
 //   packed_steps(columns)           elements per token for leading columns, whole blocks
 //   pack_tile(x, first, count, k0, k1, out)      columns [k0, k1) of a tile
-//   kSpanBytes, prepare_block(weight, panel, first, count, tokens, spans)    what multiply_scratch wants to
+//   kSpanBytes, prepare_block(weight, panel, first, count, folds, spans)    what multiply_scratch wants to
 //                                   know of the scales of tiles [first, first + count), at most so many bytes
 //   kFoldsSpans, decode_spans(...)  whether gemm decodes by what prepare_block() wrote, and how
 //   multiply_direct, multiply_scratch, finish
@@ -348,7 +348,7 @@ constexpr size_t decoded_bytes() {
 
 /// Whether spans that fold are decoded so. It takes longer, which few tokens do not make up for.
 template <class Ops>
-FP6LLM_AVX512_INLINE bool folds_spans(const CpuWeightView& weight, int64_t tokens) {
+FP6LLM_AVX512_INLINE bool find_span_folding(const CpuWeightView& weight, int64_t tokens) {
     if constexpr (Ops::kFoldsSpans) {
         return weight.scale_mode == ScaleMode::kMx && tokens >= Ops::kFewestFoldTokens;
     }
@@ -365,14 +365,15 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
     constexpr int64_t kBlockTiles = Ops::kScratchColumns / kTileCols;
     const int64_t k = weight.k_tiles * kTileCols, tokens = x.count;
     const Folding folding = find_folding<Ops>(weight, panel, kPanels);
+    const bool folds_spans = find_span_folding<Ops>(weight, tokens);
     auto* const spans = static_cast<uint8_t*>(scratch) + decoded_bytes<Ops>();
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
         const int64_t count = rest < kBlockTiles ? rest : kBlockTiles;
-        Ops::template prepare_block<kPanels>(weight, panel, first, count, tokens, spans);
+        Ops::template prepare_block<kPanels>(weight, panel, first, count, folds_spans, spans);
         decode_block<Ops, kPanels>(weight, panel, first, count, folding,
-                                   folds_spans<Ops>(weight, tokens) ? spans : nullptr,
+                                   folds_spans ? spans : nullptr,
                                    static_cast<typename Ops::Step*>(scratch));
         const uint8_t* const next = first + count < weight.k_tiles
                                         ? tile_address(weight, panel, first + count)
