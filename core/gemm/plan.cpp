@@ -7,9 +7,8 @@
 //      asked is allowed.
 //   3. Best first: the highest instruction set; then kernels that win with so many tokens
 //      (CpuGemmKernel::wins); then the fastest arithmetic (speed); then the kernel with the
-//      smallest max_tokens (MX weights: max_mx_tokens) that takes the call in one block, else the
-//      one with the largest; of equals the one that needs the fewest tiles, then the one that takes
-//      the fewest group sizes.
+//      smallest max_tokens that takes the call in one block, else the one with the largest; of equals
+//      the one that needs the fewest tiles, then the one that takes the fewest group sizes.
 //   4. Where a kernel has few calls and tokens, k is cut in segments (SplitK), so that many threads have
 //      even shares; whatever the number of threads.
 //   5. The transposed product has one algorithm, with the best set that reads the swizzle.
@@ -114,12 +113,6 @@ int64_t tiles(const CpuGemmKernel& kernel, int64_t tokens) {
     return kernel.token_tile > 0 ? ceil_div(tokens, kernel.token_tile) : 0;
 }
 
-/// Tokens up to which a kernel is meant for the weight.
-int64_t most_tokens(const CpuGemmKernel& kernel, const GemmProblem& problem) {
-    const bool mx = problem.weight->cpu().scale_mode == ScaleMode::kMx;
-    return mx && kernel.max_mx_tokens > 0 ? kernel.max_mx_tokens : kernel.max_tokens;
-}
-
 /// Of kernels for at most `a` and `b` tokens, whether the first takes `tokens` better: in one block, of those
 /// that can the smaller one, else the larger one.
 bool takes_better(int64_t a, int64_t b, int64_t tokens) {
@@ -135,8 +128,7 @@ bool better(const Candidate& a, const Candidate& b, const GemmProblem& problem) 
     const int a_speed = speed(a.kernel->arithmetic, problem.x_type);
     const int b_speed = speed(b.kernel->arithmetic, problem.x_type);
     if (a_speed != b_speed) return a_speed > b_speed;
-    const int64_t a_most = most_tokens(*a.kernel, problem);
-    const int64_t b_most = most_tokens(*b.kernel, problem);
+    const int64_t a_most = a.kernel->max_tokens, b_most = b.kernel->max_tokens;
     if (a_most != b_most) return takes_better(a_most, b_most, problem.tokens);
     const int64_t a_tiles = tiles(*a.kernel, problem.tokens);
     const int64_t b_tiles = tiles(*b.kernel, problem.tokens);

@@ -13,8 +13,7 @@ struct Wins {
 
 constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithmetic arithmetic,
                                  int panels, int64_t max_tokens, int token_tile, int group_multiple,
-                                 const KernelFunctions& f, Wins wins = {},
-                                 int64_t max_mx_tokens = 0) {
+                                 const KernelFunctions& f, Wins wins = {}) {
     return {f,
             algo,
             name,
@@ -27,7 +26,6 @@ constexpr CpuGemmKernel make_row(int32_t algo, const char* name, Isa isa, Arithm
             token_tile,
             wins.from,
             wins.up_to,
-            max_mx_tokens,
             wins.yields_from,
             wins.yields_up_to};
 }
@@ -65,8 +63,10 @@ constexpr int streams(CpuMaker maker) {
 //   1.00 to 0.97 (MX 0.89 to 0.96); at 4 to 7, 0.95 to 1.02 (MX 0.94 to 1.00). f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
 //   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.26, 1.08, 1.11, 1.04 at 16, 24,
 //   32, 48); Emerald Rapids 0.98, 1.02, 0.95.
-//   i8: Zen 5 1.14 at 16 tokens, 0.94 at 24, 0.92 at 48 (MX 1.18, 1.11, 1.07, 0.99 at 12, 14, 15, 16);
+//   i8 fused over gemm: Zen 5 1.24, 1.00, 1.07, 0.95 at 16, 24, 32, 48 tokens (MX 1.21, 1.01, 1.03, 0.92);
 //   Emerald Rapids 1.08, 1.07, 1.08 at 24, 32, 48, before gemm won 15 %.
+//   i8 codes by shifts of words over vpmultishiftqb, fused: Zen 5 1.00, 1.04, 1.05 at 8, 12, 16 tokens (MX
+//   1.02, 1.05, 1.15). Where nothing multiplies the latter are the fewer instructions.
 //   bf16x2 (Zen 5) ties with f32 where decoding counts little: it is for few tokens.
 struct Set {
     CpuGemmKernel rows[16];
@@ -105,11 +105,12 @@ Set::Set(CpuMaker maker) noexcept
                     maker == CpuMaker::kAmd ? 48 : 32, kFusedTokens, kTileCols, kFusedI16),
            make_row(232, "avx512vnni_fp6_gemm_i16", kVnni, kI16, 2, 192, kGemmTokens, 8, kGemmI16),
            make_row(240, "avx512vnni_e2m3_gemv_i8", kVnni, kI8, streams(maker), kGemvTokens, 0,
-                    kTileCols, kGemvI8),
-           make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1, kFusedTokens, 0, kTileCols,
-                    kFusedI8, Wins{}, /*max_mx_tokens=*/15),
+                    kTileCols, maker == CpuMaker::kAmd ? kGemvI8Words : kGemvI8),
+           make_row(241, "avx512vnni_e2m3_fused_i8", kVnni, kI8, 1,
+                    maker == CpuMaker::kAmd ? 32 : kFusedTokens, kFusedTokens, kTileCols,
+                    maker == CpuMaker::kAmd ? kFusedI8Words : kFusedI8),
            make_row(242, "avx512vnni_e2m3_gemm_i8", kVnni, kI8, 2, 384, kGemmTokens, kTileCols,
-                    kGemmI8)},
+                    maker == CpuMaker::kAmd ? kGemmI8Words : kGemmI8)},
       set{Isa::kAvx512, rows, sizeof rows / sizeof rows[0], decode_panel, store} {}
 
 }  // namespace

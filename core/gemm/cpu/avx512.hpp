@@ -21,6 +21,7 @@ extern const KernelFunctions kGemvBf16, kFusedBf16, kWideBf16, kGemmBf16;
 extern const KernelFunctions kGemvBf16x2, kFusedBf16x2, kGemmBf16x2;
 extern const KernelFunctions kGemvI16, kFusedI16, kGemmI16;
 extern const KernelFunctions kGemvI8, kFusedI8, kGemmI8;
+extern const KernelFunctions kGemvI8Words, kFusedI8Words, kGemmI8Words;  ///< for AMD's processors
 
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out);

@@ -39,6 +39,7 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
     }
 
     using FoldedTable = ShiftedTable;
+    static constexpr bool kNearSpansFold = true;
     static constexpr int kFoldUnits = 1;  // weights have no offset
     static constexpr int64_t kFewestFoldTokens = 1;
 

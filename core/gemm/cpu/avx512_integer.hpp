@@ -13,6 +13,7 @@
 //                                   in units of the smallest scale that this allows
 //   fold_range(family)              exponents of a span may be so far apart for decoding to bring weights
 //                                   to those units
+//   kNearSpansFold                  whether fold_range() is all of span_range()
 //   kFoldUnits                      what weights are offset by then, of what they are otherwise
 //   FoldedTable, load_folded_table(family), set_group(table, family, largest, exponents)
 //                                   decode so
@@ -125,13 +126,7 @@ struct IntegerLoops {
         return Ops::span_columns(weight.family) / kMxColumns;
     }
 
-    /// Where a part's sums are kept, of those of its span.
-    FP6LLM_AVX512_INLINE int64_t part_slot(const CpuWeightView& weight, int64_t group) {
-        return weight.scale_mode == ScaleMode::kMx ? group % span_groups(weight) : 0;
-    }
-
-    /// The end of a part: its sums go to memory, from there to the output. Taken from registers, gcc 12
-    /// spills sums in the loops that make them.
+    /// The end of a part of MX scales, which waits in memory for the last one of its span.
     template <int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void store_parts(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                           int32_t* totals) {
@@ -145,42 +140,29 @@ struct IntegerLoops {
         FP6LLM_AVX512_LAUNDER_MEMORY(totals);
     }
 
-    /// out [kTokens][kPanels][16] = fma(part, s, out), or fma(part * s, scale, out) with group scales; a
-    /// part of MX scales waits for the last one of its span. Not inlined, for the same reason.
-    template <int kPanels, int kTokens>
-    [[gnu::noinline]] static void add_parts(const int32_t* parts, const int32_t* head,
-                                            const CpuWeightView& weight, int64_t panel,
-                                            int64_t group, float* out) {
-        const int64_t slot = part_slot(weight, group);
-        if (weight.scale_mode == ScaleMode::kMx) {
-            if (slot + 1 < span_groups(weight) && group + 1 < weight.groups) return;
-            return add_span<kPanels, kTokens>(parts, head, weight, panel, group - slot, slot + 1,
-                                              out);
-        }
-        const int32_t* total = parts;
-        const auto part = [](const int32_t* at) FP6LLM_AVX512_INLINE_LAMBDA {
-            return _mm512_cvtepi32_ps(_mm512_load_si512(at));
-        };
-        if (weight.scale_mode == ScaleMode::kRow) {
-            for (int t = 0; t < kTokens; ++t) {
-                const __m512 s = _mm512_castsi512_ps(broadcast(head + t));
-                FP6LLM_AVX512_UNROLL
-                for (int p = 0; p < kPanels; ++p, total += kLanes, out += kLanes) {
-                    _mm512_storeu_ps(out, _mm512_fmadd_ps(part(total), s, _mm512_loadu_ps(out)));
-                }
-            }
-            return;
-        }
+    /// The end of a part with row or group scales: out [kTokens][kPanels][16] = fma(part, s, out), or
+    /// fma(part * s, scale, out).
+    template <ScaleMode kMode, int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void add_parts(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                        const int32_t* head, const CpuWeightView& weight,
+                                        int64_t panel, int64_t group, float* out) {
         __m512 scales[kPanels];
         FP6LLM_AVX512_UNROLL
-        for (int p = 0; p < kPanels; ++p)
+        for (int p = 0; kMode == ScaleMode::kGroup && p < kPanels; ++p)
             scales[p] = load_scales(weight, panel + p, group);
+        FP6LLM_AVX512_LAUNDER(out);  // gcc 12 else keeps each token's address
+        FP6LLM_AVX512_UNROLL
         for (int t = 0; t < kTokens; ++t) {
             const __m512 s = _mm512_castsi512_ps(broadcast(head + t));
             FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p, total += kLanes, out += kLanes) {
-                _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_mul_ps(part(total), s), scales[p],
-                                                      _mm512_loadu_ps(out)));
+            for (int p = 0; p < kPanels; ++p) {
+                float* const at = out + (t * kPanels + p) * kLanes;
+                __m512i sum = sums[p].total(t);
+                if constexpr (kMode == ScaleMode::kRow) {
+                    FP6LLM_AVX512_ADD_SUM(at, sum, s);
+                } else {
+                    FP6LLM_AVX512_ADD_SCALED_SUM(at, sum, s, scales[p]);
+                }
             }
         }
     }
@@ -358,6 +340,7 @@ struct IntegerLoops {
         }
     };
     static constexpr int64_t kGroupTiles = kMxColumns / kTileCols;
+    static constexpr int kGroupSteps = kMxColumns / Ops::kColumns;
 
     /// out = fma(part, s / 2^range * scale, out) of whole spans that are one part as their weights are decoded
     /// so large, up to the first one that is not.
@@ -371,7 +354,6 @@ struct IntegerLoops {
         typename Ops::FoldedTable tables[1] = {*spans.folded};
         const uint8_t* tiles[1] = {tile_address(weight, spans.panel, spans.tile)};
         const uint8_t* exponents = spans.exponents();
-        alignas(64) int32_t part[kTokens * kLanes];
         while (spans.tile + span_tiles <= weight.k_tiles) {
             const SpanExponents own = span_exponents(exponents, span_groups(weight));
             if (!are_within(own, range)) return;
@@ -391,15 +373,70 @@ struct IntegerLoops {
                 } while (--count > 0);
             } while (--left > 0);
             keep_in_registers(sums);
-            store_parts(sums, part);
             const __m512 scales = e8m0_values(own.largest);
+            const int32_t* const head = spans.head;
+            float* at = out;
+            FP6LLM_AVX512_LAUNDER(at);  // gcc 12 else keeps each token's address
+            FP6LLM_AVX512_UNROLL
             for (int t = 0; t < kTokens; ++t) {
-                const __m512 s = joined_unit(spans.head + t, range);
-                add_sum(out + t * kLanes, _mm512_load_si512(part + t * kLanes), s, scales);
+                const __m512 s = joined_unit(head + t, range);
+                __m512i sum = sums[0].total(t);
+                FP6LLM_AVX512_ADD_SCALED_SUM(at + t * kLanes, sum, s, scales);
             }
             spans.x = x;
             spans.tile += span_tiles;
         }
+    }
+
+    /// The next span, if it is one that load_span() takes.
+    template <int kTokens>
+    [[gnu::noinline]] static bool multiply_near_span(DirectSpans& spans, float* out) {
+        alignas(64) static constexpr int32_t kNothing[kTokens * kLanes] = {};
+        constexpr int kSets = direct_sets<Ops, 1, kTokens>();
+        const CpuWeightView& weight = *spans.weight;
+        const int64_t groups = span_groups(weight), group = spans.group();
+        Span<1> span;
+        if (spans.tile + spans.span_tiles() > weight.k_tiles ||
+            !load_span(weight, spans.panel, group, groups, span)) {
+            return false;
+        }
+        const int64_t prefetch = prefetch_bytes(1, Ops::kFarPrefetch);
+        const typename Ops::Table tables[1] = {*spans.table};
+        const uint8_t* tiles[1] = {tile_address(weight, spans.panel, spans.tile)};
+        prefetch_scales(weight, spans.panel, group);
+        spans.template enter<kTokens>();
+        const int32_t* const head = spans.head;
+        const int32_t* x = spans.x;
+        // Not by the stack pointer, where what hot loops spill would be (tests/unit/gemm/hot_loops.py).
+        alignas(64) int32_t stack[kTokens * kLanes];
+        int32_t* joined = stack;
+        const int32_t* before = kNothing;
+        int64_t tile = spans.tile - spans.block;
+        for (int64_t g = 0; g < groups; ++g, tile += kGroupTiles, before = joined) {
+            Sums<Ops, kTokens, kSets> sums[1];
+            start_parts<kTokens>(sums, head, tile, tile + kGroupTiles);
+            int64_t count = kGroupTiles;
+            do {
+                multiply_panels(weight, spans.panel, tables, prefetch, tiles, x, sums);
+            } while (--count > 0);
+            keep_in_registers(sums);
+            const __m512i shifts = span.shifts[0][g];
+            joined = stack;
+            FP6LLM_AVX512_LAUNDER(joined);
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                __m512i sum = sums[0].total(t);
+                FP6LLM_AVX512_ADD_SHIFTED_SUM(joined + t * kLanes, sum, shifts,
+                                              before + t * kLanes);
+            }
+        }
+        for (int t = 0; t < kTokens; ++t) {
+            const __m512 s = joined_unit(head + t, Ops::span_range(weight.family));
+            add_sum(out + t * kLanes, _mm512_load_si512(joined + t * kLanes), s, span.scales[0]);
+        }
+        spans.x = x;
+        spans.tile += spans.span_tiles();
+        return true;
     }
 
     /// The next span, whatever its exponents.
@@ -444,25 +481,25 @@ struct IntegerLoops {
         DirectSpans spans = {&weight, &table, &folded, panel, 0, x, x, 0};
         while (spans.tile < weight.k_tiles) {
             multiply_folded_spans<kTokens>(spans, out);
-            if (spans.tile < weight.k_tiles) multiply_parted_span<kTokens>(spans, out);
+            if (spans.tile == weight.k_tiles) break;
+            if constexpr (!Ops::kNearSpansFold) {
+                if (multiply_near_span<kTokens>(spans, out)) continue;
+            }
+            multiply_parted_span<kTokens>(spans, out);
         }
         finish<1>(weight, panel, kTokens, out);
     }
 
-    /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
-    /// [kTokens][16 * kPanels].
-    template <int kPanels, int kTokens>
-    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding&,
-                                const void* packed, float* out) {
-        if (kPanels == 1 && weight.scale_mode == ScaleMode::kMx) {
-            return multiply_direct_spans<kTokens>(weight, panel,
-                                                  static_cast<const int32_t*>(packed), out);
-        }
+    /// multiply_direct with a part per activation block and group. Of MX scales, parts of a span wait in
+    /// memory for its last one.
+    template <ScaleMode kMode, int kPanels, int kTokens>
+    [[gnu::noinline]] static void multiply_direct_parts(const CpuWeightView& weight, int64_t panel,
+                                                        const int32_t* x, float* out) {
         constexpr int kSets = direct_sets<Ops, kPanels, kTokens>();
-        const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
+        constexpr bool kRow = kMode == ScaleMode::kRow;
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
+        const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
         const int64_t group_tiles = group_columns(weight) / kTileCols;
-        const auto* x = static_cast<const int32_t*>(packed);
         typename Ops::Table tables[kPanels];
         const uint8_t* tiles[kPanels];
         for (int p = 0; p < kPanels; ++p) {
@@ -471,11 +508,11 @@ struct IntegerLoops {
         }
 
         clear_output(out, kTokens * kPanels);
-        alignas(64) Parts<kPanels, kTokens> parts;
+        [[maybe_unused]] alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
-        int64_t block = 0, group = 0, group_end = group_tiles;
+        int64_t block = 0, group = 0, group_end = kRow ? INT64_MAX : group_tiles;
         for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
-            if (first % kBlockTiles == 0) {
+            if (kRow || first % kBlockTiles == 0) {
                 head = x;
                 x += Ops::kHeadRows * kTokens;
                 block = first;
@@ -483,7 +520,7 @@ struct IntegerLoops {
             stop = block + kBlockTiles;
             stop = group_end < stop ? group_end : stop;
             stop = weight.k_tiles < stop ? weight.k_tiles : stop;
-            for (int p = 0; weight.scale_mode != ScaleMode::kRow && p < kPanels; ++p)
+            for (int p = 0; !kRow && p < kPanels; ++p)
                 prefetch_scales(weight, panel + p, group);
             Sums<Ops, kTokens, kSets> sums[kPanels];
             start_parts<kTokens>(sums, head, first - block, stop - block);
@@ -492,14 +529,45 @@ struct IntegerLoops {
                 multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (++i < stop);
             keep_in_registers(sums);
-            store_parts(sums, parts[part_slot(weight, group)]);
-            add_parts<kPanels, kTokens>(parts[0], head, weight, panel, group, out);
-            if (stop == group_end) {
+            if constexpr (kMode == ScaleMode::kMx) {
+                const int64_t slot = group % span_groups(weight);
+                store_parts(sums, parts[slot]);
+                if (slot + 1 == span_groups(weight) || group + 1 == weight.groups) {
+                    add_span<kPanels, kTokens>(parts[0], head, weight, panel, group - slot,
+                                               slot + 1, out);
+                }
+            } else {
+                add_parts<kMode>(sums, head, weight, panel, group, out);
+            }
+            if (!kRow && stop == group_end) {
                 ++group;
                 group_end += group_tiles;
             }
         }
         finish<kPanels>(weight, panel, kTokens, out);
+    }
+
+    /// gemv and fused: kTokens tokens of panels [panel, panel + kPanels), out
+    /// [kTokens][16 * kPanels].
+    template <int kPanels, int kTokens>
+    static void multiply_direct(const CpuWeightView& weight, int64_t panel, const Folding&,
+                                const void* packed, float* out) {
+        const auto* x = static_cast<const int32_t*>(packed);
+        switch (weight.scale_mode) {
+            case ScaleMode::kRow:
+                return multiply_direct_parts<ScaleMode::kRow, kPanels, kTokens>(weight, panel, x,
+                                                                                out);
+            case ScaleMode::kGroup:
+                return multiply_direct_parts<ScaleMode::kGroup, kPanels, kTokens>(weight, panel, x,
+                                                                                  out);
+            case ScaleMode::kMx:
+                if constexpr (kPanels == 1) {
+                    return multiply_direct_spans<kTokens>(weight, panel, x, out);
+                } else {
+                    return multiply_direct_parts<ScaleMode::kMx, kPanels, kTokens>(weight, panel, x,
+                                                                                   out);
+                }
+        }
     }
 
     /// gemm: out [kTokens][16 * kPanels] += block * x, x the packed steps of the scratch block, which
@@ -602,8 +670,6 @@ struct IntegerLoops {
                 _mm512_storeu_ps(out + ((kFirst + t) * kPanels + p) * kLanes, totals[p][t]);
         }
     }
-
-    static constexpr int kGroupSteps = kMxColumns / Ops::kColumns;
 
     /// out += a span that folds. `tile` is its first one in its activation block.
     template <int kPanels, int kTokens>

@@ -4,7 +4,7 @@
 //   bf16 kernels     bf16 x[2 s] | bf16 x[2 s + 1] << 16           K16 / 2
 //   bf16x2 kernels   the same of the upper parts, then of the lower     K16
 //   int16 kernels    q[2 s] | q[2 s + 1] << 16                     K16 / 2, and a head per block
-//   int8 kernels     q[4 s .. 4 s + 3], the first lowest           K16 / 4, and a head per block
+//   int8 kernels     q[4 s], q[4 s + 2], q[4 s + 1], q[4 s + 3]     K16 / 4, and a head per block
 //
 // A block of tokens is cut into tiles of so many tokens as the kernel keeps in registers; a tile is
 // uint32 [steps][tokens of tile], tiles follow each other. Steps beyond k are zero. An Ops type has

@@ -119,8 +119,6 @@ struct CpuGemmKernel : KernelFunctions {
     int64_t min_tokens = 1;
     /// Most tokens up to which it does; 0: no limit.
     int64_t wins_up_to = 0;
-    /// Non-zero: what max_tokens counts as where MX weights are multiplied and kernels compared.
-    int64_t max_mx_tokens = 0;
     /// Tokens in between with which another kernel of its arithmetic wins.
     int64_t yields_from = 0, yields_up_to = 0;
 
