@@ -11,7 +11,7 @@ namespace {
 struct Bf16Weights {
     using Step = int32_t;
     using Table = Bf16Table;
-    static constexpr int kChains = 12;
+    static constexpr int kChains = 12;  // more would be 24 sums of 6 tokens, which spill
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
     static constexpr bool kFoldsScales = true;

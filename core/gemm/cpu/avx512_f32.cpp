@@ -8,7 +8,7 @@ namespace {
 struct F32Ops : FloatLoops<F32Ops> {
     using Step = float;
     using Table = Bf16Table;
-    static constexpr int kChains = 8;
+    static constexpr int kChains = 9;
     static constexpr int kColumns = 1;
     static constexpr int kParts = 1;
     static constexpr int kScratchColumns = 192;

@@ -18,7 +18,7 @@ FP6LLM_AVX512_INLINE __m512i decode_pair(const ShiftedTable& table, const TileWo
 
 struct Int16Ops : IntegerLoops<Int16Ops> {
     using Table = WordTable;
-    static constexpr int kChains = 8;
+    static constexpr int kChains = 9;
     static constexpr int kColumns = 2;
     static constexpr int kScratchColumns = 384;
     static constexpr bool kFoldsScales = false;

@@ -80,7 +80,7 @@ struct ShiftedWords {
 template <class Codes>
 struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     using Table = __m512i;
-    static constexpr int kChains = 8;
+    static constexpr int kChains = 9;
     static constexpr int kColumns = 4;
     static constexpr int kScratchColumns = 512;
     static constexpr bool kFoldsScales = false;

@@ -12,7 +12,8 @@
 //
 //   Step                  32-bit element of packed activations
 //   Sum                   accumulator of 16 rows; zero() and add() make sums of it
-//   kChains               independent sums that keep the multiplier busy (latency x throughput)
+//   kChains               independent sums that keep the multiplier busy: latency x throughput and one, as
+//                         just as many leave no slack
 //   kColumns              columns of one weight vector, 16 rows x kColumns
 //   kParts                elements of activations that multiply one weight vector: 2 for split ones
 //   kScratchColumns       columns decoded at a time: 32 rows of it and a token tile fill half of L1
