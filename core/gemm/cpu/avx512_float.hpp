@@ -8,17 +8,6 @@
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
 
-/// out[t * ld + 0..15] += scales * sums of token t.
-template <class Ops, int kTokens, int kSets>
-FP6LLM_AVX512_INLINE void add_scaled(const Sums<Ops, kTokens, kSets>& sums, __m512 scales,
-                                     float* out, int64_t ld) {
-    FP6LLM_AVX512_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-        const __m512 old = _mm512_loadu_ps(out + t * ld);
-        _mm512_storeu_ps(out + t * ld, _mm512_fmadd_ps(sums.total(t), scales, old));
-    }
-}
-
 template <class Ops>
 struct FloatLoops {
     using Sum = __m512;
@@ -36,27 +25,18 @@ struct FloatLoops {
         pack_plain_tile<Ops>(x, first, count, k0, k1, out);
     }
 
-    /// The end of a group: out [kTokens][kPanels][16] += scales_of(panel of these) * total. By way of
-    /// memory: taken from registers, gcc 12 spills sums in the loop that makes them.
+    /// The end of a group: out [kTokens][kPanels][16] += scales_of(panel of these) * total.
     template <int kPanels, int kTokens, int kSets, class Scales>
     FP6LLM_AVX512_INLINE void add_groups(const Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                          Scales scales_of, float* out) {
-        alignas(64) float totals[kPanels * kTokens * kLanes];
-        FP6LLM_AVX512_UNROLL
-        for (int p = 0; p < kPanels; ++p) {
-            FP6LLM_AVX512_UNROLL
-            for (int t = 0; t < kTokens; ++t)
-                _mm512_store_ps(totals + (p * kTokens + t) * kLanes, sums[p].total(t));
-        }
-        const float* total = totals;
-        FP6LLM_AVX512_LAUNDER_MEMORY(total);
+        FP6LLM_AVX512_LAUNDER(out);  // gcc 12 else keeps each token's address
         FP6LLM_AVX512_UNROLL
         for (int p = 0; p < kPanels; ++p) {
             const __m512 scales = scales_of(p);
-            float* at = out + p * kLanes;
-            for (int t = 0; t < kTokens; ++t, total += kLanes, at += kPanels * kLanes) {
-                const __m512 old = _mm512_loadu_ps(at);
-                _mm512_storeu_ps(at, _mm512_fmadd_ps(_mm512_load_ps(total), scales, old));
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t) {
+                __m512 total = sums[p].total(t);
+                FP6LLM_AVX512_ADD_PRODUCT(out + (t * kPanels + p) * kLanes, total, scales);
             }
         }
     }
@@ -96,6 +76,7 @@ struct FloatLoops {
             do {  // groups are not empty
                 multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (++i < count);
+            keep_in_registers(sums);
             add_groups(
                 sums,
                 [&](int p)
@@ -142,6 +123,7 @@ struct FloatLoops {
                 multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
             } while (--count > 0);
         } while (left > 0);
+        keep_in_registers(sums);
         clear_output(out, kTokens * kPanels);
         add_groups(
             sums,
@@ -171,13 +153,16 @@ struct FloatLoops {
             for (int p = 0; p < kPanels; ++p)
                 sums[p].clear();
             // Parts of groups are multiples of 8 columns, so of kSets <= 4 steps.
+            keep_in_registers(sums);
             multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
-            FP6LLM_AVX512_UNROLL
-            for (int p = 0; p < kPanels; ++p) {
-                const __m512 scales = folding.on ? e8m0_values(folding.largest[p])
-                                                 : load_scales(weight, block.panel + p, group);
-                add_scaled(sums[p], scales, out + p * kLanes, kPanels * kLanes);
-            }
+            keep_in_registers(sums);
+            add_groups(
+                sums,
+                [&](int p) FP6LLM_AVX512_INLINE_LAMBDA {
+                    return folding.on ? e8m0_values(folding.largest[p])
+                                      : load_scales(weight, block.panel + p, group);
+                },
+                out);
             k = stop;
         }
     }

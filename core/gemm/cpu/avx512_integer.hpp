@@ -157,11 +157,12 @@ struct IntegerLoops {
             FP6LLM_AVX512_UNROLL
             for (int p = 0; p < kPanels; ++p) {
                 float* const at = out + (t * kPanels + p) * kLanes;
-                __m512i sum = sums[p].total(t);
+                __m512 part = _mm512_cvtepi32_ps(sums[p].total(t));
                 if constexpr (kMode == ScaleMode::kRow) {
-                    FP6LLM_AVX512_ADD_SUM(at, sum, s);
+                    FP6LLM_AVX512_ADD_PRODUCT(at, part, s);
                 } else {
-                    FP6LLM_AVX512_ADD_SCALED_SUM(at, sum, s, scales[p]);
+                    part = _mm512_mul_ps(part, s);
+                    FP6LLM_AVX512_ADD_PRODUCT(at, part, scales[p]);
                 }
             }
         }
@@ -269,21 +270,6 @@ struct IntegerLoops {
         }
     }
 
-    /// Before and after a hot loop: gcc 12 else shares registers of equal values around it, and copies
-    /// and spills in it.
-    template <int kPanels, int kTokens, int kSets>
-    FP6LLM_AVX512_INLINE void keep_in_registers(Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
-        FP6LLM_AVX512_UNROLL
-        for (int p = 0; p < kPanels; ++p) {
-            FP6LLM_AVX512_UNROLL
-            for (int set = 0; set < kSets; ++set) {
-                FP6LLM_AVX512_UNROLL
-                for (int t = 0; t < kTokens; ++t)
-                    FP6LLM_AVX512_LAUNDER_VECTOR(sums[p].set[set][t]);
-            }
-        }
-    }
-
     /// Sums of tiles [first, stop) of a block, kTokens of kStride tokens from `head` on, kUnits times the
     /// weights' offset.
     template <int kStride, int kUnits = 1, int kPanels, int kTokens, int kSets>
@@ -380,8 +366,8 @@ struct IntegerLoops {
             FP6LLM_AVX512_UNROLL
             for (int t = 0; t < kTokens; ++t) {
                 const __m512 s = joined_unit(head + t, range);
-                __m512i sum = sums[0].total(t);
-                FP6LLM_AVX512_ADD_SCALED_SUM(at + t * kLanes, sum, s, scales);
+                __m512 part = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[0].total(t)), s);
+                FP6LLM_AVX512_ADD_PRODUCT(at + t * kLanes, part, scales);
             }
             spans.x = x;
             spans.tile += span_tiles;

@@ -15,11 +15,8 @@
 #define FP6LLM_AVX512_LAUNDER_VECTOR(vector) static_cast<void>(vector)
 #define FP6LLM_AVX512_DOT(name, sum, weights, x, intrinsic) sum = intrinsic
 #define FP6LLM_AVX512_DOT_AT(name, sum, weights, at, intrinsic) sum = intrinsic
-#define FP6LLM_AVX512_ADD_SUM(out, sum, s) \
-    _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), s, _mm512_loadu_ps(out)))
-#define FP6LLM_AVX512_ADD_SCALED_SUM(out, sum, s, scales)                                    \
-    _mm512_storeu_ps(out, _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), s), scales, \
-                                          _mm512_loadu_ps(out)))
+#define FP6LLM_AVX512_ADD_PRODUCT(out, a, b) \
+    _mm512_storeu_ps(out, _mm512_fmadd_ps(a, b, _mm512_loadu_ps(out)))
 #define FP6LLM_AVX512_ADD_SHIFTED_SUM(out, sum, shifts, to) \
     _mm512_store_si512(out, _mm512_add_epi32(_mm512_sllv_epi32(sum, shifts), _mm512_load_si512(to)))
 #else
@@ -49,23 +46,14 @@
     asm(name " %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(x))
 #define FP6LLM_AVX512_DOT_AT(name, sum, weights, at, intrinsic) \
     asm(name " %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(weights), "m"(*(at)))
-// Ends of integer sums, each in one piece: through intrinsics, gcc 12 makes room for several at once by
-// spilling sums in the loops before. *out = fma(sum, s, *out); fma(sum * s, scales, *out), fp32 both; and
-// *out = (sum << shifts) + *to.
-#define FP6LLM_AVX512_ADD_SUM(out, sum, s)                      \
-    asm volatile(                                               \
-        "vcvtdq2ps %0, %0\n\tvfmadd213ps %1, %2, %0\n\t"        \
-        "vmovups %0, %1"                                        \
-        : "+v"(sum), "+m"(*reinterpret_cast<float(*)[16]>(out)) \
-        : "v"(s)                                                \
-        : "memory")
-#define FP6LLM_AVX512_ADD_SCALED_SUM(out, sum, s, scales)                     \
-    asm volatile(                                                             \
-        "vcvtdq2ps %0, %0\n\tvmulps %2, %0, %0\n\tvfmadd213ps %1, %3, %0\n\t" \
-        "vmovups %0, %1"                                                      \
-        : "+v"(sum), "+m"(*reinterpret_cast<float(*)[16]>(out))               \
-        : "v"(s), "v"(scales)                                                 \
-        : "memory")
+// *out = fma(a, b, *out) and *out = (sum << shifts) + *to, each in one piece and in the order given: at
+// the end of sums, gcc 12 else makes room for several at once by spilling them in the loops before. The
+// first argument after `out` is overwritten.
+#define FP6LLM_AVX512_ADD_PRODUCT(out, a, b)                           \
+    asm volatile("vfmadd213ps %1, %2, %0\n\tvmovups %0, %1"            \
+                 : "+v"(a), "+m"(*reinterpret_cast<float(*)[16]>(out)) \
+                 : "v"(b)                                              \
+                 : "memory")
 #define FP6LLM_AVX512_ADD_SHIFTED_SUM(out, sum, shifts, to)                      \
     asm volatile("vpsllvd %2, %0, %0\n\tvpaddd %3, %0, %0\n\tvmovdqa32 %0, %1"   \
                  : "+v"(sum), "=m"(*reinterpret_cast<int32_t(*)[16]>(out))       \

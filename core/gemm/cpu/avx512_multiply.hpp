@@ -61,6 +61,21 @@ struct Sums {
     }
 };
 
+/// Before and after a hot loop: gcc 12 else shares registers of equal values around it, and copies
+/// and spills in it.
+template <class Ops, int kPanels, int kTokens, int kSets>
+FP6LLM_AVX512_INLINE void keep_in_registers(Sums<Ops, kTokens, kSets> (&sums)[kPanels]) {
+    FP6LLM_AVX512_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+        FP6LLM_AVX512_UNROLL
+        for (int set = 0; set < kSets; ++set) {
+            FP6LLM_AVX512_UNROLL
+            for (int t = 0; t < kTokens; ++t)
+                FP6LLM_AVX512_LAUNDER_VECTOR(sums[p].set[set][t]);
+        }
+    }
+}
+
 FP6LLM_AVX512_INLINE void clear_output(float* out, int64_t vectors) {
     for (int64_t i = 0; i < vectors; ++i)
         _mm512_storeu_ps(out + i * kLanes, _mm512_setzero_ps());
