@@ -45,10 +45,11 @@ constexpr int streams(CpuMaker maker) {
 //
 //                 1 token     16 tokens, fused     12 tokens, wide     12 tokens, gemm
 //   f32           65 (16)     337 (256)                                344 (192)
-//   bf16          41 (8)      161 (128)            175 (96)            172 (96)
+//   bf16          41 (8)      161 (128)            180 (96)            172 (96)
 //   bf16x2        51 (16)     318 (256)                                316 (192)
 //   i16           41 (8)      169 (128)                                200 (96)
 //   i8            28 (4)      86 (64)                                  100 (48)
+//   i8, AMD's     34 (4)      92 (64)                                  100 (48)
 //
 // Where AMD's processors and others differ, the former are as Zen 5 measured, the latter as Emerald Rapids
 // did. Speeds on one core, 4096 x 4096, row scales where nothing else is said:
@@ -60,7 +61,8 @@ constexpr int streams(CpuMaker maker) {
 //   24, 32, 48, 64 tokens, before gemm won 7 % by prefetching.
 //   bf16 wide over gemm and over fused (Zen 5): 1.31 and 1.12 at 17 tokens, 1.05 and 1.03 at 512. Over
 //   fused, 1.03 to 1.09 at 8 to 12 (MX 0.99 to 1.05); at 13 to 16, where fused has one tile and wide has two,
-//   1.00 to 0.97 (MX 0.89 to 0.96); at 4 to 7, 0.95 to 1.02 (MX 0.94 to 1.00). f32 has too few registers for it, int8 and int16 lose by it: 0.84 and 0.96 at 512.
+//   1.00 to 0.97 (MX 0.89 to 0.96); at 4 to 7, 0.95 to 1.02 (MX 0.94 to 1.00). f32 has too few registers for
+//   it, int8 and int16 lose by it: 0.96 at 512.
 //   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.26, 1.08, 1.11, 1.04 at 16, 24,
 //   32, 48); Emerald Rapids 0.98, 1.02, 0.95.
 //   i8 fused over gemm: Zen 5 1.24, 1.00, 1.07, 0.95 at 16, 24, 32, 48 tokens (MX 1.21, 1.01, 1.03, 0.92);
