@@ -285,6 +285,12 @@ TEST(Plan, Avx512KernelPerLevelComputeTypeActivationsAndTokens) {
                            Isa isa) {
         return choose_plan(problem_of(weight, tokens, compute), kAlgoDefault, isa, 1).name;
     };
+    // MX weights have no limits of their own.
+    const ShapedWeight mx(make_spec(kE2M3, ScaleMode::kMx), 64, 128, CpuSwizzle::kP16);
+    EXPECT_STREQ(chosen(mx, most_fused_i8, kFastI8, kVnni), "avx512vnni_e2m3_fused_i8");
+    EXPECT_STREQ(chosen(mx, most_fused_i8 + 1, kFastI8, kVnni), "avx512vnni_e2m3_gemm_i8");
+    EXPECT_STREQ(chosen(mx, most_fused_i16, kFastI16, kVnni), "avx512vnni_fp6_fused_i16");
+    EXPECT_STREQ(chosen(mx, most_fused_i16 + 1, kFastI16, kVnni), "avx512vnni_fp6_gemm_i16");
     // Groups that cut tiles: of bf16 and int16 kernels those that decode to scratch take them, no int8 one.
     const ShapedWeight cut(make_spec(kE2M3, ScaleMode::kGroup, 24), 32, 240, CpuSwizzle::kP16);
     EXPECT_STREQ(chosen(cut, 2, kFastI8, kVnni), "avx512vnni_fp6_gemm_i16");
