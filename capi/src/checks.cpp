@@ -178,6 +178,12 @@ QuantSpec check_quant_config(const fp6llmQuantConfig_t* input, AutoFormat auto_f
         fail(Status::kInvalidValue, "config->scaleSearch = %d is not in 0..64", config.scaleSearch);
     }
     spec.scale_search = config.scaleSearch;
+    if (config.computeHint != 0) {
+        spec.compute_hint = check_compute_type(config.computeHint, "config->computeHint");
+    }
+    if (config.reserved != 0) {
+        fail(Status::kInvalidValue, "config->reserved = %d is not 0", config.reserved);
+    }
     return spec;
 }
 

@@ -11,6 +11,8 @@
 //   P16 (AVX-512, portable; any format): codes in bits 0-5 and 6-11, parts of two more in 12-15
 //   S16 (AVX2; E3M2 and E2M3 differ): sign and exponent+mantissa fields where one shift and one mask
 //       make them the bits of an fp32
+//   S8 (AVX2, for int8 activations; E2M3 only): a code in a byte, renumbered so that one look-up and two
+//       additions make it an integer
 //
 // Tiles hold codes of one of two families. Narrower formats are widened exactly by zero mantissa
 // bits: E3M1 << 1 in E3M2; E2M2 << 1 and E2M1 << 2 in E2M3.
@@ -26,7 +28,8 @@ constexpr int kTileRows = 16;
 constexpr int kTileCols = 16;
 constexpr int kTileBytes = 192;
 
-enum class CpuSwizzle : uint8_t { kP16 = 1, kS16 = 2 };
+enum class CpuSwizzle : uint8_t { kP16 = 1, kS16 = 2, kS8 = 3 };
+constexpr int kS8Columns = 32;  ///< groups of a weight in S8 have a multiple of so many columns
 enum class TileFamily : uint8_t { kE3M2 = 0, kE2M3 = 1 };
 
 /// Family of a format, and how far its codes are shifted left in the tile.

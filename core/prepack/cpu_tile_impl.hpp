@@ -1,7 +1,7 @@
 // Packing and unpacking of CPU tiles, compiled once per instruction set. A swizzle is a list of bit
 // fields, its one definition: pack_rows moves each field from code to word, unpack_rows moves it back. The
 // fields of a swizzle cover each of the 48 bits of a lane's half-words exactly once, which is checked at
-// compile time; fold_spare then mixes some of them in place.
+// compile time; fold_spare then mixes some of them in place. S8's fields are those of renumbered codes.
 //
 // Include at global scope. Everything has internal linkage, so that the linker cannot share code of one
 // instruction set with others.
@@ -53,6 +53,15 @@ struct S16E2M3 {
         {6, 5, 1, 2, 3}, {7, 5, 1, 2, 2}, {7, 4, 1, 2, 1}, {6, 4, 1, 2, 0},
     };
 };
+
+// A byte is a renumbered code, its upper two bits at 7 and 6, with two bits of another one between.
+struct S8 {
+    static constexpr Field kFields[] = {
+        {0, 4, 2, 0, 6}, {0, 0, 4, 0, 0}, {1, 4, 2, 0, 14}, {1, 0, 4, 0, 8}, {6, 4, 2, 0, 4}, {7, 4, 2, 0, 12},  // A
+        {2, 4, 2, 1, 6}, {2, 0, 4, 1, 0}, {3, 4, 2, 1, 14}, {3, 0, 4, 1, 8}, {6, 0, 2, 1, 4}, {7, 0, 2, 1, 12},  // B
+        {4, 4, 2, 2, 6}, {4, 0, 4, 2, 0}, {5, 4, 2, 2, 14}, {5, 0, 4, 2, 8}, {6, 2, 2, 2, 4}, {7, 2, 2, 2, 12},  // C
+    };
+};
 // clang-format on
 
 template <class Swizzle>
@@ -74,7 +83,8 @@ constexpr bool is_bijection() {
     }
     return true;
 }
-static_assert(is_bijection<P16>() && is_bijection<S16E3M2>() && is_bijection<S16E2M3>());
+static_assert(is_bijection<P16>() && is_bijection<S16E3M2>() && is_bijection<S16E2M3>() &&
+              is_bijection<S8>());
 
 // Some rows at a time, one per 32-bit lane; a compiler vector, which any processor has or emulates.
 #if defined(__AVX2__)
@@ -138,6 +148,44 @@ inline void fold_spare(S16E2M3, Rows (&words)[3]) noexcept {
                 (b >> 3 & (0x0002 * kHalves)) ^ (a >> 4 & (0x0001 * kHalves));
 }
 
+// S8's likewise, for the exclusive or of A's, B's and C's words, shifted, that pairs 6 and 7 are.
+inline void fold_spare(S8, Rows (&words)[3]) noexcept {
+    Rows &a = words[0], &b = words[1], &c = words[2];
+    const Rows a0 = a, b0 = b, c0 = c;
+    a ^= (b0 >> 6 ^ c0 >> 4) & (0x0030 * kHalves);
+    b ^= (c0 << 2 & (0x3030 * kHalves)) ^ (a0 << 6 & (0x3000 * kHalves));
+    c ^= (a0 << 4 ^ b0 >> 2) & (0x3030 * kHalves);
+}
+
+// S8 numbers codes anew (docs/layouts.md): of magnitude q = 1..16 they have flag 1 and n = 16 - q, else
+// flag 0 and n = q % 16; a renumbered code is the sign, sign ^ flag, and n. `codes` are one in each half-word.
+template <class Swizzle>
+inline Rows renumber(Swizzle, Rows codes) noexcept {
+    return codes;
+}
+
+template <class Swizzle>
+inline Rows number_back(Swizzle, Rows codes) noexcept {
+    return codes;
+}
+
+inline Rows renumber(S8, Rows codes) noexcept {
+    const Rows ones = Rows{} + kHalves;
+    const Rows sign = codes >> 5 & ones, q = codes & (31 * kHalves);
+    const Rows flag = (q + 15 * kHalves) >> 4 & ones;
+    const Rows n = ((q ^ flag * 15) + flag) & (15 * kHalves);  // -q, or q
+    return sign << 5 | (sign ^ flag) << 4 | n;
+}
+
+inline Rows number_back(S8, Rows codes) noexcept {
+    const Rows ones = Rows{} + kHalves;
+    const Rows sign = codes >> 5 & ones, flag = (codes >> 4 & ones) ^ sign;
+    const Rows n = codes & (15 * kHalves);
+    const Rows large = n | ((n + 15 * kHalves) & (16 * kHalves));  // 0, or 16 + n
+    const Rows small = 16 * kHalves - n;
+    return sign << 5 | (flag * 31 & small) | ((ones - flag) * 31 & large);
+}
+
 /// Of 4 x 4 lanes; with eight, of the lower and of the upper ones.
 inline void transpose(Rows (&m)[4]) noexcept {
 #if defined(__AVX2__)
@@ -194,8 +242,8 @@ inline void pack_rows(const uint8_t* codes, int64_t stride, uint8_t* lanes,
     Rows pairs[8];  // an even and an odd code at bits 0 and 16, among bits that the fields mask off
     for (int q = 0; q < 4; ++q) {
         const Rows low = quads[q] & 0xFFFF, high = quads[q] >> 16;
-        pairs[2 * q] = low | low << 8;
-        pairs[2 * q + 1] = high | high << 8;
+        pairs[2 * q] = renumber(Swizzle{}, low | low << 8);
+        pairs[2 * q + 1] = renumber(Swizzle{}, high | high << 8);
     }
     Rows words[3] = {};
     (pack_field<Swizzle, i>(pairs, words), ...);
@@ -214,6 +262,8 @@ inline void unpack_rows(const uint8_t* lanes, uint8_t* codes, int64_t stride,
     fold_spare(Swizzle{}, words);
     Rows pairs[8] = {};
     (unpack_field<Swizzle, i>(words, pairs), ...);
+    for (Rows& pair : pairs)
+        pair = number_back(Swizzle{}, pair);
     Rows quads[4];
     for (int q = 0; q < 4; ++q) {
         const Rows low = pairs[2 * q] | pairs[2 * q] >> 8;
@@ -263,11 +313,13 @@ void unpack_tiles(const uint8_t* tiles, int64_t cols, uint8_t* codes, int64_t st
     });
 }
 
-/// Calls visitor(P16{}), visitor(S16E3M2{}) or visitor(S16E2M3{}).
+/// Calls visitor(P16{}), visitor(S16E3M2{}), visitor(S16E2M3{}) or visitor(S8{}).
 template <class Visitor>
 void visit(CpuSwizzle swizzle, TileFamily family, Visitor visitor) noexcept {
     if (swizzle == CpuSwizzle::kP16) {
         visitor(P16{});
+    } else if (swizzle == CpuSwizzle::kS8) {
+        visitor(S8{});
     } else if (family == TileFamily::kE3M2) {
         visitor(S16E3M2{});
     } else {

@@ -115,11 +115,10 @@ uint16_t exact_half(float value) noexcept {
 }
 
 /// Header, padding and the scales of padding rows: everything that no row of codes writes.
-void write_frame(const QuantSpec& spec, int64_t rows, int64_t cols, const BlobGeometry& geometry,
-                 uint8_t* blob) noexcept {
-    const BlobHeader header =
-        make_blob_header(kBlobBackendCpu, static_cast<uint32_t>(active_swizzle()), spec, rows, cols,
-                         geometry.total_bytes);
+void write_frame(const QuantSpec& spec, CpuSwizzle swizzle, int64_t rows, int64_t cols,
+                 const BlobGeometry& geometry, uint8_t* blob) noexcept {
+    const BlobHeader header = make_blob_header(kBlobBackendCpu, static_cast<uint32_t>(swizzle),
+                                               spec, rows, cols, geometry.total_bytes);
     std::memcpy(blob, &header, sizeof header);
     std::memset(blob + sizeof header, 0, kBlobPadding);
     const int64_t scale_bytes =
@@ -180,8 +179,12 @@ CpuWeightView CpuWeightView::columns(int64_t begin, int64_t end) const noexcept 
     return view;
 }
 
-CpuSwizzle active_swizzle() noexcept {
-    return active_isa() == Isa::kAvx2 ? CpuSwizzle::kS16 : CpuSwizzle::kP16;
+CpuSwizzle packed_swizzle(const QuantSpec& spec) noexcept {
+    if (active_isa() != Isa::kAvx2) return CpuSwizzle::kP16;
+    const bool is_int8 = spec.compute_hint == ComputeType::kF32FastI8 &&
+                         tile_coding(*find_format(spec.format)).family == TileFamily::kE2M3 &&
+                         spec.group_size % kS8Columns == 0;
+    return is_int8 ? CpuSwizzle::kS8 : CpuSwizzle::kS16;
 }
 
 size_t Weight::blob_bytes(const QuantSpec& spec, int64_t rows, int64_t cols) {
@@ -193,7 +196,7 @@ void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const 
     const BlobGeometry geometry = blob_geometry(spec, rows, cols);
     const FormatInfo& format = *find_format(spec.format);
     const TileCoding coding = tile_coding(format);
-    const CpuSwizzle swizzle = active_swizzle();
+    const CpuSwizzle swizzle = packed_swizzle(spec);
     const int64_t row_bytes = spec.row_code_bytes(cols);
     const int64_t row_scale_bytes =
         geometry.groups * static_cast<int64_t>(spec.scale_element_bytes());
@@ -224,7 +227,7 @@ void Weight::pack_blob(const QuantSpec& spec, int64_t rows, int64_t cols, const 
                           static_cast<const uint8_t*>(scales) + (row0 + r) * row_scale_bytes);
         }
     });
-    write_frame(spec, rows, cols, geometry, blob);
+    write_frame(spec, swizzle, rows, cols, geometry, blob);
 }
 
 std::unique_ptr<Weight> Weight::from_codes(const QuantSpec& spec, int64_t rows, int64_t cols,
@@ -237,7 +240,7 @@ std::unique_ptr<Weight> Weight::from_codes(const QuantSpec& spec, int64_t rows, 
     weight->spec_ = stored_spec(spec);
     pack_blob(spec, rows, cols, codes, scales, weight->own_.data(), executor);
     weight->view_ =
-        make_view(weight->spec_, active_swizzle(), rows, cols, geometry, weight->own_.data());
+        make_view(weight->spec_, packed_swizzle(spec), rows, cols, geometry, weight->own_.data());
     return weight;
 }
 
@@ -252,7 +255,6 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
         (ceil_div(w.cols, 64) | 1) * 64;  // 2^n apart, rows would share cache sets
     const int64_t scale_bytes = round_up(geometry.groups * 4, 64);
     const int64_t slot_bytes = checked_mul(kTileRows, stride, "cols") + scale_bytes;
-    const CpuSwizzle swizzle = active_swizzle();
     const PanelLoop loop(geometry, w.cols, spec.group_size, executor);
     const AlignedBuffer scratch(static_cast<size_t>(checked_mul(slot_bytes, loop.parts(), "cols")));
 
@@ -260,6 +262,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     std::atomic<bool> is_allowed{true};
     weight->spec_ = stored_spec(quantizer.spec());
     const TileCoding coding = tile_coding(quantizer.format());
+    const CpuSwizzle swizzle = packed_swizzle(quantizer.spec());
     const ScaleStore store(weight->spec_, geometry, blob);
 
     loop.run([&](int64_t slot, int64_t panel) {
@@ -281,7 +284,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
                    blob + geometry.tiles_offset + panel * geometry.k_tiles * kTileBytes);
     });
     if (!is_allowed) quantizer.require_finite(executor);
-    write_frame(weight->spec_, w.rows, w.cols, geometry, blob);
+    write_frame(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
     weight->view_ = make_view(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
     return weight;
 }
@@ -291,9 +294,13 @@ std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
     if (bytes >= sizeof header) std::memcpy(&header, blob, sizeof header);
     const QuantSpec spec = check_blob_header(header, bytes, kBlobBackendCpu, "CPU");
     const auto swizzle = static_cast<CpuSwizzle>(header.layout);
-    if (swizzle != CpuSwizzle::kP16 && swizzle != CpuSwizzle::kS16) {
-        fail(Status::kNotSupported, "blob has layout %u; this version knows P16 and S16",
+    if (swizzle != CpuSwizzle::kP16 && swizzle != CpuSwizzle::kS16 && swizzle != CpuSwizzle::kS8) {
+        fail(Status::kNotSupported, "blob has layout %u; this version knows P16, S16 and S8",
              header.layout);
+    }
+    if (swizzle == CpuSwizzle::kS8 &&
+        tile_coding(*find_format(spec.format)).family != TileFamily::kE2M3) {
+        fail(Status::kInvalidValue, "blob has layout S8, which is not of its format");
     }
     const BlobGeometry geometry = blob_geometry(spec, header.rows, header.cols);
     check_blob_size(header, geometry.total_bytes, bytes);
@@ -305,7 +312,15 @@ std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
 }
 
 const char* Weight::layout_name() const noexcept {
-    return view_.swizzle == CpuSwizzle::kS16 ? "cpu-s16/1" : "cpu-p16/1";
+    switch (view_.swizzle) {
+        case CpuSwizzle::kP16:
+            return "cpu-p16/1";
+        case CpuSwizzle::kS16:
+            return "cpu-s16/1";
+        case CpuSwizzle::kS8:
+            return "cpu-s8/1";
+    }
+    return "";
 }
 
 void Weight::export_codes(uint8_t* codes, void* scales, Executor& executor) const {

@@ -62,8 +62,9 @@ struct CpuWeightView {
     CpuWeightView columns(int64_t begin, int64_t end) const noexcept;
 };
 
-/// The swizzle that the active ISA's kernels read.
-CpuSwizzle active_swizzle() noexcept;
+/// The swizzle that weights of a spec are packed in: of those that the active ISA's kernels read, the best
+/// for what its compute_hint says. spec.format must not be AUTO.
+CpuSwizzle packed_swizzle(const QuantSpec& spec) noexcept;
 
 class Weight {
   public:

@@ -21,6 +21,7 @@ struct QuantSpec {
     MxScaleRule mx_rule = MxScaleRule::kFloor;
     NonFinite non_finite = NonFinite::kError;
     int scale_search = 0;
+    ComputeType compute_hint{};  ///< what products will mostly ask for; 0: not said
 
     int bits() const noexcept;                            ///< kAuto6 counts as 6
     int64_t groups(int64_t cols) const noexcept;          ///< scales per row

@@ -28,7 +28,7 @@ def substitute(pattern, replacement):
 BREAKAGES = [
     ("field inserted in a struct", substitute(r"(int32_t rounding;)", r"int32_t inserted; \1"),
      "", [], {"abidiff", "layout"}),
-    ("field appended to a struct", substitute(r"(int32_t scaleSearch;)", r"\1 int32_t appended;"),
+    ("field appended to a struct", substitute(r"(int32_t reserved;)", r"\1 int32_t appended;"),
      "", [], {"abidiff", "layout"}),
     ("field with another type", substitute(r"int64_t saturated;", r"uint64_t saturated;"),
      "", [], {"abidiff"}),

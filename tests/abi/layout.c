@@ -36,7 +36,7 @@ FIELD(fp6llmDeviceInfo_t, totalMemory, 224, 8);
 FIELD(fp6llmDeviceInfo_t, sharedMemoryPerBlock, 232, 8);
 FIELD(fp6llmDeviceInfo_t, l2CacheBytes, 240, 8);
 
-SIZE(fp6llmQuantConfig_t, 40);
+SIZE(fp6llmQuantConfig_t, 48);
 FIELD(fp6llmQuantConfig_t, structSize, 0, 8);
 FIELD(fp6llmQuantConfig_t, format, 8, 4);
 FIELD(fp6llmQuantConfig_t, scaleMode, 12, 4);
@@ -46,6 +46,8 @@ FIELD(fp6llmQuantConfig_t, rounding, 24, 4);
 FIELD(fp6llmQuantConfig_t, mxScaleRule, 28, 4);
 FIELD(fp6llmQuantConfig_t, nonFinite, 32, 4);
 FIELD(fp6llmQuantConfig_t, scaleSearch, 36, 4);
+FIELD(fp6llmQuantConfig_t, computeHint, 40, 4);
+FIELD(fp6llmQuantConfig_t, reserved, 44, 4);
 
 SIZE(fp6llmQuantStats_t, 56);
 FIELD(fp6llmQuantStats_t, structSize, 0, 8);

@@ -25,7 +25,7 @@ class Side {
           handle_(config()),
           x_(random_values(static_cast<size_t>(tokens * shape.cols), 1.0f, 2)),
           y_(static_cast<size_t>(tokens * shape.rows)),
-          packed_(handle_, options.formats.front(), shape,
+          packed_(handle_, packed_for(options.formats.front(), compute_), shape,
                   random_values(static_cast<size_t>(shape.rows * shape.cols), 0.02f, 1), cold) {
         handle_.set_num_threads(threads);
     }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
 #include <set>
 
 #include "tests/bench/ceilings.hpp"
@@ -28,7 +27,7 @@ struct Bench {
     AlignedFloats y;
     CheckedRows original;
     Copies fp32;
-    std::vector<std::unique_ptr<PackedWeights>> packed;  // by format
+    std::vector<HintedWeights> packed;  // by format
     std::vector<LoadedPeer> peers;
 };
 
@@ -40,9 +39,10 @@ double check_run(Bench& bench, const CheckedRows& rows, int64_t tokens,
 
 void add_fp6(Bench& bench, int64_t tokens, double flops, std::vector<Contender>& contenders) {
     for (size_t f = 0; f < bench.packed.size(); ++f) {
-        PackedWeights& packed = *bench.packed[f];
         std::vector<std::string> kernels;
-        for (const Compute& compute : bench.options.computes) {
+        for (size_t c = 0; c < bench.options.computes.size(); ++c) {
+            const Compute& compute = bench.options.computes[c];
+            PackedWeights& packed = bench.packed[f][c];
             const std::string name = bench.options.formats[f].name + " " + compute.name;
             fp6llmStatus_t status = FP6LLM_STATUS_SUCCESS;
             const double error = check_run(bench, packed.checked(), tokens, [&] {
@@ -91,7 +91,7 @@ void add_openblas(Bench& bench, int64_t tokens, double flops, std::vector<Conten
 
 void add_stream(Bench& bench, Team& team, std::vector<Contender>& contenders) {
     // The first format's bytes, half the copies away from where that format reads.
-    const Copies& copies = bench.packed.front()->copies();
+    const Copies& copies = bench.packed.front()[0].copies();
     contenders.push_back(
         {Kind::kStream, "read of the same bytes", stream_isa(), static_cast<double>(copies.bytes()),
          0, 0, [&copies, &team](int64_t call) {
@@ -102,7 +102,7 @@ void add_stream(Bench& bench, Team& team, std::vector<Contender>& contenders) {
 }
 
 void add_prefetched(Bench& bench, Team& team, std::vector<Contender>& contenders) {
-    const Copies& copies = bench.packed.front()->copies();
+    const Copies& copies = bench.packed.front()[0].copies();
     contenders.push_back(
         {Kind::kPrefetched, "the same, prefetched", "baseline", static_cast<double>(copies.bytes()),
          0, 0, [&copies, &team](int64_t call) {
@@ -151,7 +151,7 @@ Bench make_bench(const Options& options, const examples::OpenBlas* blas, Handle&
                 {},
                 {}};
     for (const Format& format : options.formats) {
-        bench.packed.push_back(std::make_unique<PackedWeights>(handle, format, shape, w, cold));
+        bench.packed.emplace_back(handle, format, options.computes, shape, w, cold);
     }
     return bench;
 }

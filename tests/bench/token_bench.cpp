@@ -2,7 +2,6 @@
 #include "tests/bench/token_bench.hpp"
 
 #include <algorithm>
-#include <memory>
 
 #include "tests/bench/ceilings.hpp"
 #include "tests/bench/weights.hpp"
@@ -43,8 +42,8 @@ struct Model {
     AlignedFloats x;
     AlignedFloats y;
     std::vector<CheckedRows> original;
-    std::vector<Copies> fp32;                                         // by layer
-    std::vector<std::vector<std::unique_ptr<PackedWeights>>> packed;  // by format and layer
+    std::vector<Copies> fp32;                        // by layer
+    std::vector<std::vector<HintedWeights>> packed;  // by format and layer
 };
 
 Model make_model(const Options& options, Handle& handle) {
@@ -52,7 +51,7 @@ Model make_model(const Options& options, Handle& handle) {
                 AlignedFloats(kMostRows),
                 {},
                 {},
-                std::vector<std::vector<std::unique_ptr<PackedWeights>>>(options.formats.size())};
+                std::vector<std::vector<HintedWeights>>(options.formats.size())};
     for (const Layer& layer : kLayers) {
         const auto weights = static_cast<size_t>(layer.shape.rows * layer.shape.cols);
         const std::vector<float> w = random_values(weights, 0.02f, 1);
@@ -61,8 +60,8 @@ Model make_model(const Options& options, Handle& handle) {
         model.fp32.emplace_back(w.data(), weights * sizeof(float), count * weights * sizeof(float));
         for (size_t f = 0; f < options.formats.size(); ++f) {
             const Format& format = options.formats[f];
-            model.packed[f].push_back(std::make_unique<PackedWeights>(
-                handle, format, layer.shape, w, count * packed_bytes(handle, format, layer.shape)));
+            model.packed[f].emplace_back(handle, format, options.computes, layer.shape, w,
+                                         count * packed_bytes(handle, format, layer.shape));
         }
     }
     return model;
@@ -96,26 +95,28 @@ void add_fp6(Model& model, const Options& options, Handle& handle,
         const auto& packed = model.packed[f];
         double bytes = 0;
         for (size_t l = 0; l < std::size(kLayers); ++l)
-            bytes += static_cast<double>(packed[l]->copies().bytes()) *
+            bytes += static_cast<double>(packed[l][0].copies().bytes()) *
                      static_cast<double>(kLayers[l].count);
         std::vector<std::string> kernels;
-        for (const Compute& compute : options.computes) {
+        for (size_t c = 0; c < options.computes.size(); ++c) {
+            const Compute& compute = options.computes[c];
             const std::string name = options.formats[f].name + " " + compute.name;
-            const std::string kernel = kernel_name(handle, packed[kHead]->weight(0),
+            const std::string kernel = kernel_name(handle, packed[kHead][c].weight(0),
                                                    kLayers[kHead].shape, compute.type, 1);
             if (kernel == "none" ||
                 std::find(kernels.begin(), kernels.end(), kernel) != kernels.end()) {
                 continue;
             }
             kernels.push_back(kernel);
-            const auto multiply = [&model, &packed, &handle, &compute](int layer, int64_t which) {
+            const auto multiply = [&model, &packed, &handle, &compute, c](int layer,
+                                                                          int64_t which) {
                 const auto l = static_cast<size_t>(layer);
-                check(linear(handle, packed[l]->weight(which), kLayers[l].shape, compute.type,
+                check(linear(handle, packed[l][c].weight(which), kLayers[l].shape, compute.type,
                              model.x.data(), model.y.data(), 1));
             };
             const double error = check_layers(
                 model, name, compute.tolerance,
-                [&](size_t l) -> const CheckedRows& { return packed[l]->checked(); }, multiply);
+                [&](size_t l) -> const CheckedRows& { return packed[l][c].checked(); }, multiply);
             contenders.push_back({Kind::kFp6, name, kernel, bytes, flops_of_token(), error,
                                   [multiply](int64_t) { for_token(multiply); }});
         }
@@ -142,13 +143,13 @@ void add_openblas(Model& model, const examples::OpenBlas& blas,
 void add_stream(const Model& model, Team& team, std::vector<Contender>& contenders) {
     double bytes = 0;
     for (size_t l = 0; l < std::size(kLayers); ++l)
-        bytes += static_cast<double>(model.packed[0][l]->copies().bytes()) *
+        bytes += static_cast<double>(model.packed[0][l][0].copies().bytes()) *
                  static_cast<double>(kLayers[l].count);
     contenders.push_back({Kind::kStream, "read of the same bytes", stream_isa(), bytes, 0, 0,
                           [&model, &team](int64_t) {
                               uint64_t sum = 0;
                               for (const auto& layer : model.packed[0]) {
-                                  const Copies& copies = layer->copies();
+                                  const Copies& copies = layer[0].copies();
                                   const size_t all =
                                       copies.bytes() * static_cast<size_t>(copies.count());
                                   sum ^= read_stream(team, copies.copy(0), all);

@@ -26,6 +26,19 @@ std::vector<int64_t> spread_rows(int64_t rows) {
     return picked;
 }
 
+/// Name of the layout that a row of W [.., cols] is packed in.
+std::string layout_of(Handle& handle, const Format& format, int64_t cols,
+                      const std::vector<float>& w) {
+    fp6llmWeight_t made = nullptr;
+    check(fp6llmWeightCreate(handle.get(), &format.config, 1, cols, w.data(), FP6LLM_R_32F, cols,
+                             &made));
+    fp6llmWeightInfo_t info = FP6LLM_WEIGHT_INFO_INIT;
+    const fp6llmStatus_t status = fp6llmWeightGetInfo(made, &info);
+    fp6llmWeightDestroy(made);
+    check(status);
+    return info.layout;
+}
+
 }  // namespace
 
 double product_error(const CheckedRows& checked, int64_t cols, const float* x, const float* y,
@@ -149,6 +162,27 @@ Copies PackedWeights::make_copies(Handle& handle, const Format& format, const Sh
     check(fp6llmWeightPackBlob(handle.get(), &config, shape.rows, shape.cols, codes.data(),
                                scales.data(), const_cast<uint8_t*>(blob.copy(0)), bytes));
     return Copies(blob.copy(0), bytes, total);
+}
+
+Format packed_for(const Format& format, const Compute& compute) {
+    Format hinted = format;
+    hinted.config.computeHint = compute.type;
+    return hinted;
+}
+
+HintedWeights::HintedWeights(Handle& handle, const Format& format,
+                             const std::vector<Compute>& computes, const Shape& shape,
+                             const std::vector<float>& w, size_t total) {
+    std::vector<std::string> layouts;
+    for (const Compute& compute : computes) {
+        const Format hinted = packed_for(format, compute);
+        layouts.push_back(layout_of(handle, hinted, shape.cols, w));
+        const auto same = std::find(layouts.begin(), layouts.end(), layouts.back());
+        const auto first = static_cast<size_t>(same - layouts.begin());
+        by_compute_.push_back(first < by_compute_.size() ? by_compute_[first]
+                                                         : std::make_shared<PackedWeights>(
+                                                               handle, hinted, shape, w, total));
+    }
 }
 
 PackedWeights::PackedWeights(Handle& handle, const Format& format, const Shape& shape,

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "fp6llm/fp6llm.hpp"
 #include "tests/bench/matrices.hpp"
@@ -76,6 +78,21 @@ class PackedWeights {
     double bits_ = 0;
     Copies copies_;
     std::vector<Weight> views_;
+};
+
+/// A format whose weights are packed for a compute type, as those who mean to ask for it do.
+Format packed_for(const Format& format, const Compute& compute);
+
+/// A weight in one format, packed for each of some compute types; once where that is the same.
+class HintedWeights {
+  public:
+    HintedWeights(Handle& handle, const Format& format, const std::vector<Compute>& computes,
+                  const Shape& shape, const std::vector<float>& w, size_t total);
+
+    PackedWeights& operator[](size_t compute) const noexcept { return *by_compute_[compute]; }
+
+  private:
+    std::vector<std::shared_ptr<PackedWeights>> by_compute_;
 };
 
 }  // namespace fp6llm::bench

@@ -37,12 +37,19 @@ struct Setting {
     fp6llmQuantConfig_t config;
     bool int8;  ///< whether its weights are fit for int8 activations
 };
+
+fp6llmQuantConfig_t for_int8(fp6llmQuantConfig_t config) {
+    config.computeHint = FP6LLM_COMPUTE_32F_FAST_8I;
+    return config;
+}
 const Setting kSettings[] = {
     {"E3M2 row", quant_config(), false},
     {"E2M3 row", quant_config(FP6LLM_R_6F_E2M3), true},
     {"E2M3 group 128", quant_config(FP6LLM_R_6F_E2M3, FP6LLM_SCALE_GROUP, 128), true},
     {"E3M2 MX", quant_config(FP6LLM_R_6F_E3M2, FP6LLM_SCALE_MX), false},
     {"E2M1 MX", quant_config(FP6LLM_R_4F_E2M1, FP6LLM_SCALE_MX), true},
+    {"E2M3 row for int8", for_int8(quant_config(FP6LLM_R_6F_E2M3)), true},
+    {"E2M3 MX for int8", for_int8(quant_config(FP6LLM_R_6F_E2M3, FP6LLM_SCALE_MX)), true},
 };
 
 /// What the weights of `setting` made of `w` stand for.
@@ -173,6 +180,42 @@ TEST_F(IntegerTypes, KeepTheirErrorInEveryCall) {
                       0)
                 << last_error();
             EXPECT_TRUE(same_bits(grouped, y));
+        }
+    }
+}
+
+// A hint is about speed: the layout may be another one, and with it which kernel is fastest, but codes and
+// exact products are the same bits, and int8 stays what it is.
+TEST_F(IntegerTypes, AHintChangesNeitherCodesNorExactProducts) {
+    for (const fp6llmQuantConfig_t& config :
+         {quant_config(FP6LLM_R_6F_E2M3), quant_config(FP6LLM_R_6F_E2M3, FP6LLM_SCALE_MX),
+          quant_config(FP6LLM_R_5F_E2M2, FP6LLM_SCALE_GROUP, 32), quant_config(FP6LLM_R_6F_E3M2)}) {
+        const Weight plain = make_weight(handle_.get(), config, kRows, kCols, w_);
+        const Weight hinted = make_weight(handle_.get(), for_int8(config), kRows, kCols, w_);
+        fp6llmWeightInfo_t info = FP6LLM_WEIGHT_INFO_INIT;
+        ASSERT_EQ(fp6llmWeightGetInfo(hinted.get(), &info), 0);
+        const bool bytes = isa() == "avx2" && config.format != FP6LLM_R_6F_E3M2;
+        EXPECT_EQ(info.layout == std::string("cpu-s8/1"), bytes) << info.layout;
+
+        size_t code_bytes = 0, scale_bytes = 0;
+        ASSERT_EQ(fp6llmQuantGetSizes(&config, kRows, kCols, &code_bytes, &scale_bytes), 0);
+        std::vector<uint8_t> codes(code_bytes), hinted_codes(code_bytes);
+        std::vector<uint8_t> scales(scale_bytes), hinted_scales(scale_bytes);
+        ASSERT_EQ(fp6llmWeightExportCodes(handle_.get(), plain.get(), codes.data(), scales.data()),
+                  0);
+        ASSERT_EQ(fp6llmWeightExportCodes(handle_.get(), hinted.get(), hinted_codes.data(),
+                                          hinted_scales.data()),
+                  0);
+        EXPECT_EQ(codes, hinted_codes);
+        EXPECT_EQ(scales, hinted_scales);
+
+        for (const int64_t tokens : {1, 2, 5, 16}) {
+            const std::vector<float> x(x_.begin(), x_.begin() + tokens * kCols);
+            EXPECT_TRUE(same_bits(gemm(handle_.get(), hinted.get(), x, FP6LLM_COMPUTE_32F),
+                                  gemm(handle_.get(), plain.get(), x, FP6LLM_COMPUTE_32F)));
+            const auto fast =
+                kernels(handle_.get(), hinted.get(), tokens, FP6LLM_COMPUTE_32F_FAST_8I);
+            EXPECT_TRUE(!bytes || ends_in(fast.at(0).name, "_i8")) << fast.at(0).name;
         }
     }
 }

@@ -239,6 +239,10 @@ Arg<const fp6llmQuantConfig_t*> World::quant_config(ConfigFor use) {
             refuse("scaleSearch", [=](Config& c) { c.scaleSearch = value; });
         }
     }
+    for (const int value : {-1, 1, 67, 0x1004, INT32_MAX}) {
+        refuse("computeHint", [=](Config& c) { c.computeHint = value; });
+    }
+    refuse("reserved", [](Config& c) { c.reserved = 1; });
     wrong.push_back({"groupSize of ROW is ignored", FP6LLM_STATUS_SUCCESS,
                      [](Config& c) { c.groupSize = -7; }});
     return in_struct("config", capi_test::quant_config(), wrong);

@@ -50,6 +50,8 @@ TEST(StructSize, MissingConfigFieldsCountAsZero) {
     ASSERT_NE(searched, away);
 
     EXPECT_EQ(quantize(truncated(config, offsetof(fp6llmQuantConfig_t, scaleSearch))), away);
+    // As callers of version 0.1's first headers have it.
+    EXPECT_EQ(quantize(truncated(config, offsetof(fp6llmQuantConfig_t, computeHint))), searched);
     for (const size_t size :
          {offsetof(fp6llmQuantConfig_t, groupSize), offsetof(fp6llmQuantConfig_t, scaleType),
           offsetof(fp6llmQuantConfig_t, rounding)}) {

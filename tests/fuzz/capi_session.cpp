@@ -142,10 +142,11 @@ Config Session::config(bool for_floats) {
     value.mxScaleRule = static_cast<int32_t>(choices_.below(3));
     value.nonFinite = static_cast<int32_t>(choices_.below(2));
     value.scaleSearch = choices_.rarely(32) ? static_cast<int32_t>(choices_.below(65)) : 0;
+    if (choices_.rarely(4)) value.computeHint = FP6LLM_COMPUTE_32F_FAST_8I;
     bool wrong = false;
     if (choices_.rarely()) {  // one field is anything
         int32_t* fields = &value.format;
-        fields[choices_.below(8)] = static_cast<int32_t>(choices_.byte()) - 128;
+        fields[choices_.below(10)] = static_cast<int32_t>(choices_.byte()) - 128;
     }
 
     size_t bytes = sizeof value;

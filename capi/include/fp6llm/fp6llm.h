@@ -291,13 +291,21 @@ typedef struct fp6llmQuantConfig_t {
     int32_t nonFinite;   /**< ::fp6llmNonFinite_t */
     int32_t scaleSearch; /**< 0 = amax scale; n in 1..64: also n smaller ones (MX: 1 or 2
                                  neighbouring exponents), the least squared error wins. */
+    int32_t
+        computeHint;  /**< 0, or the ::fp6llmComputeType_t that most products with a weight will ask
+                                 for: its memory is laid out for that. Codes, scales and results stay
+                                 the same, and every compute type works. Today it matters for
+                                 32F_FAST_8I and the formats E2M3, E2M2 and E2M1 (row scales, MX, groups
+                                 of a multiple of 32) on CPUs with AVX2 and no AVX-512: int8 products of
+                                 few tokens get faster, others slower (docs/layouts.md, S8). */
+    int32_t reserved; /**< Must be 0. */
 } fp6llmQuantConfig_t;
 /** Initializer of ::fp6llmQuantConfig_t. E3M2, fp32 row scales, nearest even, NaN and Inf are errors. */
 #define FP6LLM_QUANT_CONFIG_INIT                                                         \
     {                                                                                    \
         sizeof(fp6llmQuantConfig_t), FP6LLM_R_6F_E3M2, FP6LLM_SCALE_ROW, 0,              \
             FP6LLM_SCALE_TYPE_DEFAULT, FP6LLM_ROUND_NEAREST_EVEN, FP6LLM_MX_SCALE_FLOOR, \
-            FP6LLM_NONFINITE_ERROR, 0                                                    \
+            FP6LLM_NONFINITE_ERROR, 0, 0, 0                                              \
     }
 
 /** What quantization did. Errors are over the finite elements, against the input as fp32. */

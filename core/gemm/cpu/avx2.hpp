@@ -10,6 +10,7 @@ constexpr int kFusedTile = 4;    ///< tokens per pass over one: the fastest per 
 constexpr int kFusedTile5 = 5;   ///< the same, for as many and what leaves one or two after fours
 constexpr int kGemmTile = 6;     ///< tokens per register tile of the scratch kernel
 constexpr int kIntegerTile = 5;  ///< the same of the integer kernels
+constexpr int kFusedI8Tile = 4;  ///< tokens per pass over one panel of S8's
 
 /// What weights are decoded to before they are multiplied. Results are the same bits, but where sums
 /// reach the ends of fp32's range.
@@ -23,6 +24,13 @@ extern const KernelFunctions kGemvF32[2], kFusedF32[2], kFused5F32[2], kGemmF32[
 extern void (*const kDecodePanel[2])(const CpuWeightView& weight, int64_t panel, int64_t k0,
                                      int64_t count, float* out);
 extern const KernelFunctions kGemmI8;
+
+/// For weights in S8.
+extern const KernelFunctions kS8GemvI8, kS8FusedI8, kS8GemmI8;
+struct S8Kernels {
+    KernelFunctions gemv_f32, fused_f32, fused5_f32, gemm_f32, gemm_i16;
+};
+S8Kernels s8_kernels(Weights weights) noexcept;
 
 /// The kernels of either, for tests: avx2_kernels() chooses.
 const CpuKernelSet* kernels(Weights weights) noexcept;

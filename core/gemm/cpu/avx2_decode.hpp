@@ -21,16 +21,10 @@
 
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_lanes.hpp"
+#include "core/gemm/cpu/avx2_prefetch.hpp"
 #include "core/prepack/cpu_tile.hpp"
 
 namespace fp6llm::avx2 {
-
-/// Asks for the tile that lies kPrefetchBytes ahead of `tile`.
-FP6LLM_AVX2_INLINE void prefetch_tile(const uint8_t* tile) {
-    FP6LLM_AVX2_UNROLL
-    for (int line = 0; line < kTileBytes; line += 64)
-        _mm_prefetch(reinterpret_cast<const char*>(tile + kPrefetchBytes + line), _MM_HINT_T0);
-}
 
 /// The end of a tile's decode(): pairs 6 and 7.
 template <class Tile, class Use>

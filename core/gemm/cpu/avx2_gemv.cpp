@@ -15,21 +15,6 @@ namespace {
 constexpr int64_t kBlockTiles = 32;  // per chain of fp32 sums: 512 columns
 constexpr int kMxTiles = 2;          // of a group of MX scales
 
-/// Asks for what is read kPrefetchBytes after `tile` in each of kPanels panels; past the first one's
-/// `end`, that is the next call's, behind the other panels.
-template <int kPanels>
-FP6LLM_AVX2_INLINE void prefetch_panels(const uint8_t* tile, const uint8_t* end,
-                                        int64_t panel_bytes) {
-    const uint8_t* ahead = tile + kPrefetchBytes;
-    if (kPanels > 1 && ahead >= end) ahead += (kPanels - 1) * panel_bytes;
-    FP6LLM_AVX2_UNROLL
-    for (int p = 0; p < kPanels; ++p, ahead += panel_bytes) {
-        FP6LLM_AVX2_UNROLL
-        for (int line = 0; line < kTileBytes; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(ahead + line), _MM_HINT_T0);
-    }
-}
-
 /// Products of a group or of a part of it, which have the same scales: placed weights * activations.
 template <class Tile, int kPanels, int kTokens>
 struct BlockSums {

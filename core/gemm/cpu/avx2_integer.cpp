@@ -4,11 +4,14 @@
 //   I16   int16 values: pmaddwd adds two columns' products per 32-bit lane
 //   I8    int8 values, E2M3 only, and activations + 128 as uint8: pmaddubsw cannot saturate
 //         (2 * 60 * 255 < 2^15), pmaddwd adds its halves. Sums start at -128 times those of the
-//         weights, which decoding adds up
+//         weights, which decoding adds up. From S16 tiles or, with fewer operations, S8 ones
 //
 // Either way a step of weights is 64 bytes, one 32-bit lane for each of the 16 rows. MX groups count
 // powers of two of their integers (avx2_integer_parts.hpp): as I16 decodes them, or by pmaddwd of I8.
+#include <type_traits>
+
 #include "core/gemm/cpu/avx2.hpp"
+#include "core/gemm/cpu/avx2_bytes.hpp"
 #include "core/gemm/cpu/avx2_decode.hpp"
 #include "core/gemm/cpu/avx2_integer_pack.hpp"
 #include "core/gemm/cpu/avx2_integer_parts.hpp"
@@ -17,8 +20,6 @@ namespace fp6llm::avx2 {
 namespace {
 
 constexpr int kUnrolledSteps = 8;  // where cores are shared, the end of a loop is rarely foreseen
-
-enum class Scales { kRow, kGroup, kMx };
 
 FP6LLM_AVX2_INLINE Lanes load_counts(const int32_t (&counts)[16]) {
     return load_lanes(reinterpret_cast<const uint8_t*>(counts));
@@ -143,13 +144,22 @@ struct I8Ops : I8Steps {
             _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + step * kStepBytes), values);
             return values;
         };
-        const __m256i first = store(0, direct(load(0)));
-        add_up(first, store(1, direct(load(1))), sums);
-        const __m256i third = store(2, direct(load(2)));
-        const Lanes spare = Tile::spare_bits(tile);
-        const __m256i pair6 = Tile::assemble(tile, spare, 0).lo;
-        const __m256i pair7 = Tile::assemble(tile, spare, 1).lo;
-        add_up(third, store(3, assembled(pair6, pair7)), sums);
+        if constexpr (std::is_same_v<Tile, ByteTile>) {
+            __m256i bytes[kTileSteps];
+            ByteTile::load(tile, bytes);
+            const __m256i first = store(0, ByteTile::values(bytes[0]));
+            add_up(first, store(1, ByteTile::values(bytes[1])), sums);
+            const __m256i third = store(2, ByteTile::values(bytes[2]));
+            add_up(third, store(3, ByteTile::values(bytes[3])), sums);
+        } else {
+            const __m256i first = store(0, direct(load(0)));
+            add_up(first, store(1, direct(load(1))), sums);
+            const __m256i third = store(2, direct(load(2)));
+            const Lanes spare = Tile::spare_bits(tile);
+            const __m256i pair6 = Tile::assemble(tile, spare, 0).lo;
+            const __m256i pair7 = Tile::assemble(tile, spare, 1).lo;
+            add_up(third, store(3, assembled(pair6, pair7)), sums);
+        }
         FP6LLM_AVX2_BARRIER();
     }
 
@@ -215,23 +225,6 @@ struct I8Ops : I8Steps {
 /// Columns that are decoded at a time: whole activation blocks.
 template <class Ops>
 constexpr int64_t kDecodedColumns = kDecodedBytes / kStepBytes* Ops::kStepColumns;
-
-/// sums[t][16] += part[t] * s[t] * scale, s times `unit`.
-template <Scales kScales, int kTokens>
-FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s, float unit,
-                                 const float* of_part, float* sums) {
-    Floats scale;
-    if (kScales != Scales::kRow) scale = load_values(of_part);
-    FP6LLM_AVX2_UNROLL
-    for (int t = 0; t < kTokens; ++t) {
-        const Floats values = {_mm256_cvtepi32_ps(part[t].lo), _mm256_cvtepi32_ps(part[t].hi)};
-        const Floats sum = load_values(sums + t * 16);
-        const Floats of_token = all_floats(kScales == Scales::kMx ? s[t] * unit : s[t]);
-        store_values(sums + t * 16, kScales == Scales::kRow
-                                        ? multiply_add(values, of_token, sum)
-                                        : multiply_add(multiply(values, of_token), scale, sum));
-    }
-}
 
 /// part[t] += a step of weights * x[t], `times` over where kTimes.
 template <class Ops, bool kTimes, int kTokens>
@@ -348,12 +341,6 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedToke
     }
 }
 
-template <class Ops>
-size_t packed_bytes(int64_t k, int64_t tokens) {
-    return static_cast<size_t>(PackedTile<Ops>(padded_columns(k)).words() * tokens) *
-           sizeof(uint32_t);
-}
-
 size_t scratch_bytes(int64_t, int64_t) {
     return sizeof(Block);
 }
@@ -390,13 +377,18 @@ void multiply_i16(const CpuWeightView& weight, int64_t panel, int panels, const 
 }
 
 template <Weights kWeights>
-constexpr KernelFunctions kI16 = {packed_bytes<I16Ops>, pack_integer_tokens<I16Ops, kIntegerTile>,
-                                  scratch_bytes, multiply_i16<kWeights>};
+constexpr KernelFunctions kI16 = {packed_integer_bytes<I16Ops>,
+                                  pack_integer_tokens<I16Ops, kIntegerTile>, scratch_bytes,
+                                  multiply_i16<kWeights>};
+
+template <class Tile>
+constexpr KernelFunctions kI8 = {packed_integer_bytes<I8Ops>,
+                                 pack_integer_tokens<I8Ops, kIntegerTile>, scratch_bytes,
+                                 multiply<I8Ops, Tile>};
 
 }  // namespace
 
 constexpr KernelFunctions kGemmI16[] = {kI16<Weights::kPlaced>, kI16<Weights::kNormal>};
-constexpr KernelFunctions kGemmI8 = {packed_bytes<I8Ops>, pack_integer_tokens<I8Ops, kIntegerTile>,
-                                     scratch_bytes, multiply<I8Ops, E2M3Tile>};
+constexpr KernelFunctions kGemmI8 = kI8<E2M3Tile>, kS8GemmI8 = kI8<ByteTile>;
 
 }  // namespace fp6llm::avx2

@@ -30,12 +30,13 @@ struct I16Steps {
     }
 };
 
-/// Steps of four uint8, values + kOffset, for pmaddubsw; columns in the order 0, 2, 1, 3 of the decoded weights.
-struct I8Steps {
+/// Steps of four bytes, values + kAdded, for pmaddubsw; columns in the order 0, 2, 1, 3 of the decoded weights.
+template <int kAdded>
+struct ByteSteps {
     static constexpr int kStepColumns = 4;
     static constexpr int64_t kBlockColumns = kI8Columns;
     static constexpr float kMost = 127.0f;
-    static constexpr int kOffset = 128;
+    static constexpr int kOffset = kAdded;
 
     FP6LLM_AVX2_INLINE void store_steps(const __m256i (&q)[4], uint32_t* out) {
         const __m256i in_lanes =
@@ -47,6 +48,9 @@ struct I8Steps {
         _mm256_store_si256(reinterpret_cast<__m256i*>(out), _mm256_shuffle_epi8(bytes, swap));
     }
 };
+
+using I8Steps = ByteSteps<128>;      ///< as uint8
+using SignedI8Steps = ByteSteps<0>;  ///< as int8
 
 /// Where the parts of a packed tile lie.
 template <class Steps>
@@ -66,6 +70,12 @@ struct PackedTile {
         return reinterpret_cast<const float*>(tile + steps * tokens);
     }
 };
+
+template <class Steps>
+static size_t packed_integer_bytes(int64_t k, int64_t tokens) {
+    return static_cast<size_t>(PackedTile<Steps>(padded_columns(k)).words() * tokens) *
+           sizeof(uint32_t);
+}
 
 /// Bits of the largest magnitude of `count` values, a multiple of 8.
 FP6LLM_AVX2_INLINE int largest_magnitude(const float* values, int64_t count) {

@@ -22,6 +22,8 @@ constexpr int64_t kChunkColumns = 32;  ///< an MX group; I8 parts start and end 
 constexpr int kMaxParts = 64;
 constexpr int kMaxChunks = 32;
 
+enum class Scales { kRow, kGroup, kMx };
+
 /// Columns whose products are summed as integers.
 struct Part {
     int64_t columns;
@@ -52,6 +54,23 @@ FP6LLM_AVX2_INLINE void store_lanes(void* to, Lanes a) {
 
 FP6LLM_AVX2_INLINE Lanes widen_bytes(__m128i bytes) {
     return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
+}
+
+/// sums[t][16] += part[t] * s[t] * scale, s times `unit`.
+template <Scales kScales, int kTokens>
+FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s, float unit,
+                                 const float* of_part, float* sums) {
+    Floats scale;
+    if (kScales != Scales::kRow) scale = load_values(of_part);
+    FP6LLM_AVX2_UNROLL
+    for (int t = 0; t < kTokens; ++t) {
+        const Floats values = {_mm256_cvtepi32_ps(part[t].lo), _mm256_cvtepi32_ps(part[t].hi)};
+        const Floats sum = load_values(sums + t * 16);
+        const Floats of_token = all_floats(kScales == Scales::kMx ? s[t] * unit : s[t]);
+        store_values(sums + t * 16, kScales == Scales::kRow
+                                        ? multiply_add(values, of_token, sum)
+                                        : multiply_add(multiply(values, of_token), scale, sum));
+    }
 }
 
 /// Parts of row and group scales: where activation blocks end, and groups.

@@ -23,8 +23,6 @@ struct Lanes {
     __m256i lo, hi;  // rows 0..7, rows 8..15
 };
 
-constexpr int kPrefetchBytes = 3072;  // ahead of the tile being decoded
-
 struct Floats {
     __m256 lo, hi;
 };

@@ -37,9 +37,11 @@ constexpr double kBf16x2Bound = 0x1p-16;
 struct KernelUnderTest {
     const CpuKernelSet* set;
     const CpuGemmKernel* kernel;
+    ComputeType hint{};  ///< compute_hint of its weights
     std::string name() const {
-        return kernel != nullptr ? kernel->name
-                                 : std::string("transposed on ") + isa_name(set->isa);
+        const std::string own =
+            kernel != nullptr ? kernel->name : std::string("transposed on ") + isa_name(set->isa);
+        return hint == ComputeType{} ? own : own + ", weights for int8";
     }
 };
 
@@ -87,9 +89,12 @@ inline ComputeType compute_for(const KernelUnderTest& under_test) {
     return ComputeType::kF32;
 }
 
-/// A six-bit format that a kernel takes: E3M2, except where it is for the E2M3 family only.
+/// A six-bit format that a kernel takes: E3M2, except where it or its weights' layout is for the E2M3
+/// family only.
 inline DataType format_for(const KernelUnderTest& under_test) {
-    return arithmetic_of(under_test) == Arithmetic::kI8 ? DataType::kE2M3 : DataType::kE3M2;
+    const bool is_int8 =
+        arithmetic_of(under_test) == Arithmetic::kI8 || under_test.hint == ComputeType::kF32FastI8;
+    return is_int8 ? DataType::kE2M3 : DataType::kE3M2;
 }
 
 /// What a kernel may do to activations, as an error of one output.
@@ -208,17 +213,26 @@ inline void check_kernel(const KernelUnderTest& under_test, TestWeight& weight, 
 
 class KernelGrid {
   public:
-    /// Kernels that can read weights as this process packs them; a set without any is left out.
+    /// Kernels that can read weights as this process packs them, with or without a hint of int8 where that
+    /// makes a difference; a set without any is left out.
     KernelGrid(const std::vector<const CpuKernelSet*>& sets, Isa isa) {
-        for (const CpuKernelSet* set : sets) {
-            bool reads_swizzle = false;
-            for (int i = 0; i < set->count; ++i) {
-                const CpuGemmKernel& kernel = set->kernels[i];
-                if (set->isa != Isa::kPortable && kernel.swizzle != active_swizzle()) continue;
-                reads_swizzle = true;
-                if (kernel.isa <= isa) under_test_.push_back({set, &kernel});
+        CpuSwizzle last{};
+        for (const ComputeType hint : {ComputeType{}, ComputeType::kF32FastI8}) {
+            QuantSpec spec = make_spec(DataType::kE2M3, ScaleMode::kRow);
+            spec.compute_hint = hint;
+            const CpuSwizzle swizzle = packed_swizzle(spec);
+            if (swizzle == last) continue;
+            last = swizzle;
+            for (const CpuKernelSet* set : sets) {
+                bool reads_swizzle = false;
+                for (int i = 0; i < set->count; ++i) {
+                    const CpuGemmKernel& kernel = set->kernels[i];
+                    if (set->isa != Isa::kPortable && kernel.swizzle != swizzle) continue;
+                    reads_swizzle = true;
+                    if (kernel.isa <= isa) under_test_.push_back({set, &kernel, hint});
+                }
+                if (reads_swizzle) under_test_.push_back({set, nullptr, hint});
             }
-            if (reads_swizzle) under_test_.push_back({set, nullptr});
         }
     }
 
@@ -279,7 +293,7 @@ class KernelGrid {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (const QuantSpec& spec : specs(format_for(under_test))) {
                 for (Scales scales : {Scales::kTiny, Scales::kHuge}) {
-                    TestWeight weight(spec, 19, 100, random_.bits(), scales);
+                    TestWeight weight = draw_weight(under_test, spec, 19, 100, scales);
                     TestTokens x(DataType::kF32, 3, under_test.kernel != nullptr ? 100 : 19, false,
                                  0);
                     x.fill(random_, scales == Scales::kTiny ? 1.0 : 0x1p-20);
@@ -301,7 +315,7 @@ class KernelGrid {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
                 const QuantSpec spec = make_spec(format_for(under_test), ScaleMode::kRow);
-                TestWeight weight(spec, 35, 67, random_.bits());
+                TestWeight weight = draw_weight(under_test, spec, 35, 67);
                 const int64_t k = under_test.kernel != nullptr ? 67 : 35;
                 TestTokens x(type, 9, k, false, 1);
                 x.fill(random_);
@@ -326,8 +340,8 @@ class KernelGrid {
         for_each_kernel([&](const KernelUnderTest& under_test) {
             for (DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16}) {
                 const double tiny = type == DataType::kF16 ? 0x1p-15 : 0x1p-127;
-                TestWeight weight(make_spec(DataType::kE2M3, ScaleMode::kMx), 20, 64,
-                                  random_.bits());
+                TestWeight weight =
+                    draw_weight(under_test, make_spec(DataType::kE2M3, ScaleMode::kMx), 20, 64);
                 TestTokens x(type, 4, under_test.kernel != nullptr ? 64 : 20, false, 0);
                 x.fill(random_, tiny);
                 x.set(1, 3, 1.0f);
@@ -384,7 +398,7 @@ class KernelGrid {
             for (const QuantSpec& spec : specs(format_for(under_test))) {
                 cut = !cut;  // k, in every other case
                 const int64_t cols = cut ? 700 : 200;
-                TestWeight weight(spec, 7 * 16 + 3, cols, random_.bits());
+                TestWeight weight = draw_weight(under_test, spec, 7 * 16 + 3, cols);
                 TestTokens x(DataType::kF16, 21, under_test.kernel != nullptr ? cols : 115, false,
                              0);
                 x.fill(random_);
@@ -480,8 +494,18 @@ class KernelGrid {
 
     static bool can_run(const KernelUnderTest& under_test, const TestWeight& weight,
                         const TestTokens& x, const RunOptions& options) {
-        return under_test.kernel == nullptr ||
+        if (under_test.kernel == nullptr) return true;
+        const bool reads = under_test.set->isa == Isa::kPortable ||
+                           under_test.kernel->swizzle == weight.view().swizzle;
+        return reads &&
                kernel_can_run(*under_test.kernel, make_problem(under_test, weight, x, options));
+    }
+
+    TestWeight draw_weight(const KernelUnderTest& under_test, QuantSpec spec, int64_t rows,
+                           int64_t cols, Scales scales = Scales::kOrdinary,
+                           Codes codes = Codes::kAny) {
+        spec.compute_hint = under_test.hint;
+        return {spec, rows, cols, random_.bits(), scales, codes};
     }
 
     void for_each_kernel(const std::function<void(const KernelUnderTest&)>& check) {
@@ -498,7 +522,7 @@ class KernelGrid {
                  const Source& source, int64_t tokens, int64_t samples) {
         constexpr float kScalars[][2] = {{1, 0}, {1, 0}, {1, 1}, {-0.75f, 0}, {0.5f, -2}};
         constexpr int kThreads[] = {1, 2, 3, 7};
-        TestWeight weight(spec, shape.rows, shape.cols, random_.bits());
+        TestWeight weight = draw_weight(under_test, spec, shape.rows, shape.cols);
         TestTokens x(source.type, tokens, under_test.kernel != nullptr ? shape.cols : shape.rows,
                      source.transposed, random_.below(2) * 5);
         x.fill(random_);
@@ -549,7 +573,7 @@ class KernelGrid {
         const Arithmetic arithmetic = arithmetic_of(under_test);
         const Source source = draw_source();
         const Scales scales = codes == Codes::kAny ? kScales[random_.below(6)] : Scales::kClose;
-        TestWeight weight(spec, shape.rows, shape.cols, random_.bits(), scales, codes);
+        TestWeight weight = draw_weight(under_test, spec, shape.rows, shape.cols, scales, codes);
         TestTokens x(source.type, tokens, shape.cols, source.transposed, random_.below(2) * 5);
         if (codes == Codes::kAny) {
             fill_integer_cases(x, shape.cols);

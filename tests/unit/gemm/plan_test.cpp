@@ -58,7 +58,8 @@ class ShapedWeight {
 };
 
 ShapedWeight row_weight(CpuSwizzle swizzle, int64_t rows = 64, int64_t cols = 128) {
-    return {make_spec(DataType::kE3M2, ScaleMode::kRow), rows, cols, swizzle};
+    const DataType format = swizzle == CpuSwizzle::kS8 ? DataType::kE2M3 : DataType::kE3M2;
+    return {make_spec(format, ScaleMode::kRow), rows, cols, swizzle};
 }
 
 GemmProblem problem_of(const ShapedWeight& weight, int64_t tokens,
@@ -114,7 +115,7 @@ TEST(Plan, AlgosAndNamesAreUniqueAndInTheirSetsRange) {
 }
 
 TEST(Plan, OnlyKernelsOfTheIsaThatReadTheSwizzle) {
-    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16}) {
+    for (CpuSwizzle swizzle : {CpuSwizzle::kP16, CpuSwizzle::kS16, CpuSwizzle::kS8}) {
         const ShapedWeight weight = row_weight(swizzle);
         for (Isa isa : kAllIsas) {
             for (int64_t tokens : {1, 5, 16, 300}) {
@@ -138,6 +139,9 @@ TEST(Plan, PortableKernelsTakeWhatTheIsaCannotRead) {
     EXPECT_EQ(choose_plan(problem_of(p16, 4), kAlgoDefault, Isa::kAvx512, 1).set, avx512_kernels());
     // An AVX-512 processor reads a blob made on an AVX2 one with AVX2.
     EXPECT_EQ(choose_plan(problem_of(s16, 4), kAlgoDefault, Isa::kAvx512Bf16, 1).set,
+              avx2_kernels());
+    const ShapedWeight s8 = row_weight(CpuSwizzle::kS8);
+    EXPECT_EQ(choose_plan(problem_of(s8, 4), kAlgoDefault, Isa::kAvx512Bf16, 1).set,
               avx2_kernels());
 #endif
 }
@@ -363,6 +367,27 @@ TEST(Plan, Avx2TakesIntegersFromFewTokensOn) {
     EXPECT_EQ(arithmetic(e2m3, 4, ComputeType::kF32FastI8), Arithmetic::kF32);
     EXPECT_EQ(arithmetic(e2m3, 5, ComputeType::kF32FastI8), Arithmetic::kI8);
     EXPECT_EQ(arithmetic(e2m3, 512, ComputeType::kF32FastI8), Arithmetic::kI8);
+}
+
+TEST(Plan, Avx2TakesInt8AtAnyNumberOfTokensFromS8AndTheRestAsFromS16) {
+    const QuantSpec row = make_spec(DataType::kE2M3, ScaleMode::kRow);
+    const ShapedWeight s8(row, 64, 128, CpuSwizzle::kS8), s16(row, 64, 128, CpuSwizzle::kS16);
+    const auto name = [](const ShapedWeight& weight, int64_t tokens, ComputeType compute) {
+        return std::string(
+            choose_plan(problem_of(weight, tokens, compute), kAlgoDefault, Isa::kAvx2, 1).name);
+    };
+    EXPECT_EQ(name(s8, 1, ComputeType::kF32FastI8), "avx2_s8_gemv_i8");
+    for (int64_t tokens : {2, 3, 4, 5, 8})
+        EXPECT_EQ(name(s8, tokens, ComputeType::kF32FastI8), "avx2_s8_fused_i8") << tokens;
+    for (int64_t tokens : {9, 16, 500})
+        EXPECT_EQ(name(s8, tokens, ComputeType::kF32FastI8), "avx2_s8_gemm_i8") << tokens;
+    for (ComputeType compute : {ComputeType::kF32, ComputeType::kF32FastI16}) {
+        for (int64_t tokens : {1, 4, 5, 6, 16, 500}) {
+            std::string expected = name(s16, tokens, compute);
+            expected.replace(expected.find("_fp6_"), 5, "_s8_");
+            EXPECT_EQ(name(s8, tokens, compute), expected) << tokens;
+        }
+    }
 }
 #endif
 

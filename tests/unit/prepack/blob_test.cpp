@@ -58,8 +58,8 @@ TEST(Blob, TheWorkedExample) {
         std::memcpy(padded[r], &codes[r * kCols], kCols);
     for (int panel = 0; panel < 2; ++panel) {
         uint8_t tile[kTileBytes];
-        pack_panel(active_swizzle(), TileFamily::kE3M2, padded[panel * kTileRows], kTileCols, kCols,
-                   tile);
+        pack_panel(packed_swizzle(spec), TileFamily::kE3M2, padded[panel * kTileRows], kTileCols,
+                   kCols, tile);
         EXPECT_EQ(std::memcmp(blob.data() + 320 + panel * kTileBytes, tile, sizeof tile), 0);
     }
     for (int r = 0; r < 2 * kTileRows; ++r) {

@@ -25,6 +25,8 @@ struct Layout {
     const char* diagram[3];
     /// What docs/layouts.md adds to the spare bits of A, B and C.
     void (*fold)(uint16_t& a, uint16_t& b, uint16_t& c);
+    /// The number that the layout gives a code; the diagram's bits are of that.
+    int (*number)(int code);
 };
 
 int bit_of(int word, int bit) {
@@ -46,6 +48,26 @@ void fold_e2m3(uint16_t& a, uint16_t& b, uint16_t& c) {
                               bit_of(a, 4));
 }
 
+void fold_bytes(uint16_t& a, uint16_t& b, uint16_t& c) {
+    const uint16_t a0 = a, b0 = b, c0 = c;
+    for (int i = 0; i < 2; ++i) {
+        a = static_cast<uint16_t>(a ^ (bit_of(b0, 10 + i) ^ bit_of(c0, 8 + i)) << (4 + i));
+        b = static_cast<uint16_t>(b ^ bit_of(c0, 2 + i) << (4 + i) ^
+                                  (bit_of(c0, 10 + i) ^ bit_of(a0, 6 + i)) << (12 + i));
+        c = static_cast<uint16_t>(c ^ (bit_of(a0, i) ^ bit_of(b0, 6 + i)) << (4 + i) ^
+                                  (bit_of(a0, 8 + i) ^ bit_of(b0, 14 + i)) << (12 + i));
+    }
+}
+
+int as_it_is(int code) {
+    return code;
+}
+
+int renumbered(int code) {
+    const int sign = code >> 5, q = code & 31, flag = q >= 1 && q <= 16;
+    return sign << 5 | (sign ^ flag) << 4 | (flag ? 16 - q : q) % 16;
+}
+
 const Layout kLayouts[] = {
     {"P16_E3M2",
      CpuSwizzle::kP16,
@@ -53,28 +75,40 @@ const Layout kLayouts[] = {
      {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
       "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
       "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"},
-     fold_nothing},
+     fold_nothing,
+     as_it_is},
     {"P16_E2M3",
      CpuSwizzle::kP16,
      TileFamily::kE2M3,
      {"6.3 6.2 6.1 6.0 1.5 1.4 1.3 1.2 1.1 1.0 0.5 0.4 0.3 0.2 0.1 0.0",
       "7.3 7.2 7.1 7.0 3.5 3.4 3.3 3.2 3.1 3.0 2.5 2.4 2.3 2.2 2.1 2.0",
       "7.5 7.4 6.5 6.4 5.5 5.4 5.3 5.2 5.1 5.0 4.5 4.4 4.3 4.2 4.1 4.0"},
-     fold_nothing},
+     fold_nothing,
+     as_it_is},
     {"S16_E3M2",
      CpuSwizzle::kS16,
      TileFamily::kE3M2,
      {"0.5 6.3 6.2 6.1 6.0 1.5 0.4 0.3 0.2 0.1 0.0 1.4 1.3 1.2 1.1 1.0",
       "2.5 7.3 7.2 7.1 7.0 3.5 2.4 2.3 2.2 2.1 2.0 3.4 3.3 3.2 3.1 3.0",
       "4.5 6.5 7.5 7.4 6.4 5.5 4.4 4.3 4.2 4.1 4.0 5.4 5.3 5.2 5.1 5.0"},
-     fold_e3m2},
+     fold_e3m2,
+     as_it_is},
     {"S16_E2M3",
      CpuSwizzle::kS16,
      TileFamily::kE2M3,
      {"0.5 1.5 1.4 1.3 1.2 1.1 1.0 0.4 0.3 0.2 0.1 0.0 6.3 6.2 6.1 6.0",
       "2.5 3.5 3.4 3.3 3.2 3.1 3.0 2.4 2.3 2.2 2.1 2.0 7.3 7.2 7.1 7.0",
       "4.5 5.5 5.4 5.3 5.2 5.1 5.0 4.4 4.3 4.2 4.1 4.0 6.5 7.5 7.4 6.4"},
-     fold_e2m3},
+     fold_e2m3,
+     as_it_is},
+    {"S8_E2M3",
+     CpuSwizzle::kS8,
+     TileFamily::kE2M3,
+     {"1.5 1.4 7.5 7.4 1.3 1.2 1.1 1.0 0.5 0.4 6.5 6.4 0.3 0.2 0.1 0.0",
+      "3.5 3.4 7.1 7.0 3.3 3.2 3.1 3.0 2.5 2.4 6.1 6.0 2.3 2.2 2.1 2.0",
+      "5.5 5.4 7.3 7.2 5.3 5.2 5.1 5.0 4.5 4.4 6.3 6.2 4.3 4.2 4.1 4.0"},
+     fold_bytes,
+     renumbered},
 };
 
 class CpuTile : public testing::TestWithParam<Layout> {
@@ -117,8 +151,12 @@ TEST_P(CpuTile, EachBitLiesWhereTheDiagramHasIt) {
                 pack(codes, kTileCols, kTileCols, reinterpret_cast<uint8_t*>(tile));
 
                 uint16_t expected[3][kTileRows][2] = {};
-                const Place place = places[static_cast<size_t>(k / 2 * 6 + bit)];
-                expected[place.word][row][k % 2] = static_cast<uint16_t>(1u << place.bit);
+                const int number = GetParam().number(1 << bit);
+                for (int i = 0; i < 6; ++i) {
+                    const Place place = places[static_cast<size_t>(k / 2 * 6 + i)];
+                    uint16_t& half = expected[place.word][row][k % 2];
+                    half = static_cast<uint16_t>(half | bit_of(number, i) << place.bit);
+                }
                 GetParam().fold(expected[0][row][k % 2], expected[1][row][k % 2],
                                 expected[2][row][k % 2]);
                 ASSERT_EQ(std::memcmp(tile, expected, sizeof tile), 0)
@@ -137,7 +175,8 @@ TEST_P(CpuTile, RandomTilesAreTheDiagramFolded) {
         for (int odd = 0; odd < 2; ++odd) {
             uint16_t expected[3] = {};
             for (int i = 0; i < 8 * 6; ++i) {
-                const int code = codes[static_cast<size_t>(row * kTileCols + i / 6 * 2 + odd)];
+                const int code = GetParam().number(
+                    codes[static_cast<size_t>(row * kTileCols + i / 6 * 2 + odd)]);
                 const Place place = places[static_cast<size_t>(i)];
                 expected[place.word] =
                     static_cast<uint16_t>(expected[place.word] | bit_of(code, i % 6) << place.bit);
@@ -214,6 +253,7 @@ TEST_P(CpuTile, WholeMatricesComeBack) {
 TEST(CpuTileHead, ALanguageModelsHeadComesBack) {
     expect_matrix_comes_back(kLayouts[0], 151936, 896);  // P16
     expect_matrix_comes_back(kLayouts[2], 151936, 896);  // S16
+    expect_matrix_comes_back(kLayouts[4], 151936, 896);  // S8
 }
 
 /// table[low four bits] of each byte of `half` below 128, 0 for others, as `vpshufb` has it.
@@ -268,17 +308,51 @@ TEST(CpuTileS16, FieldsAreFloats) {
     }
 }
 
+// What the int8 kernels take a byte of S8 for: sign, flag and n, of which a table makes the value; and the
+// bytes of pairs 6 and 7.
+TEST(CpuTileS8, BytesAreValues) {
+    int table[16] = {-16};
+    for (int n = 1; n < 16; ++n)
+        table[n] = (n < 8 ? 16 + 2 * n : 32 + 4 * (n - 8)) + n - 16;
+    const std::vector<uint8_t> codes = make_codes(6, kTileRows * 64 * kTileCols);
+    const int64_t stride = 64 * kTileCols;
+    std::vector<uint16_t> tiles(64 * kTileBytes / 2);
+    pack_panel(CpuSwizzle::kS8, TileFamily::kE2M3, codes.data(), stride, stride,
+               reinterpret_cast<uint8_t*>(tiles.data()));
+    for (int row = 0; row < kTileRows; ++row) {
+        for (int column = 0; column < stride; ++column) {
+            const int pair = column % kTileCols / 2;
+            const auto half = [&](int word) {
+                const int at = column / kTileCols * 96 + word * 32 + row * 2 + column % 2;
+                return int{tiles[static_cast<size_t>(at)]};
+            };
+            const int both = pair < 6 ? half(pair / 2) : half(0) << 2 ^ half(1) >> 4 ^ half(2) >> 2;
+            const int byte = both >> pair % 2 * 8 & 0xFF;
+            const int sign = bit_of(byte, 7), flag = sign ^ bit_of(byte, 6), n = byte & 15;
+            const int magnitude = (flag ? 0 : table[n]) + 16 - n;
+            const uint8_t code = codes[static_cast<size_t>(row * stride + column)];
+            ASSERT_EQ(sign ? -magnitude : magnitude,
+                      static_cast<int>(8 * tile_values(TileFamily::kE2M3)[code]));
+            ASSERT_EQ(sign, code >> 5);
+            // The kernels negate where bit 7 is set, and take zero where the byte is zero.
+            ASSERT_TRUE(byte != 0 || magnitude == 0);
+        }
+    }
+}
+
 // The example of docs/layouts.md: row 3 with 0x26 at k = 12 and 0x1B at k = 13, the two of pair 6.
 TEST(CpuTileExample, Pair6) {
     struct Expected {
         CpuSwizzle swizzle;
         TileFamily family;
         uint32_t a, c;
+        uint32_t b = 0;
     };
     for (const Expected& e :
          {Expected{CpuSwizzle::kP16, TileFamily::kE3M2, 0xB0006000u, 0x10002000u},
           {CpuSwizzle::kS16, TileFamily::kE3M2, 0x58003000u, 0x08004000u},
-          {CpuSwizzle::kS16, TileFamily::kE2M3, 0x000B0006u, 0x00010008u}}) {
+          {CpuSwizzle::kS16, TileFamily::kE2M3, 0x000B0006u, 0x00010008u},
+          {CpuSwizzle::kS8, TileFamily::kE2M3, 0x00000020u, 0x00200020u, 0x00300020u}}) {
         uint8_t codes[kTileRows][kTileCols] = {};
         codes[3][12] = 0x26;
         codes[3][13] = 0x1B;
@@ -287,6 +361,7 @@ TEST(CpuTileExample, Pair6) {
                    reinterpret_cast<uint8_t*>(tile));
         uint32_t expected[3][kTileRows] = {};
         expected[0][3] = e.a;
+        expected[1][3] = e.b;
         expected[2][3] = e.c;
         EXPECT_EQ(std::memcmp(tile, expected, sizeof tile), 0);
     }

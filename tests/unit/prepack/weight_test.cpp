@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/common/cpu.hpp"
 #include "core/common/error.hpp"
 #include "core/common/thread_pool.hpp"
 #include "core/prepack/blob.hpp"
@@ -54,7 +55,16 @@ struct WeightCase {
     ScaleMode mode;
     int64_t group;
     DataType scale_type;
+    ComputeType hint{};
+
+    QuantSpec spec() const {
+        QuantSpec made = make_spec(format, mode, group, scale_type);
+        made.compute_hint = hint;
+        return made;
+    }
 };
+
+constexpr ComputeType kInt8 = ComputeType::kF32FastI8;
 
 const WeightCase kCases[] = {
     {"E3M2Row", DataType::kE3M2, ScaleMode::kRow, 0, DataType::kF32},
@@ -65,13 +75,16 @@ const WeightCase kCases[] = {
     {"E2M2Row", DataType::kE2M2, ScaleMode::kRow, 0, DataType::kF32},
     {"E3M1Mx", DataType::kE3M1, ScaleMode::kMx, 32, DataType::kE8M0},
     {"E2M1Group16", DataType::kE2M1, ScaleMode::kGroup, 16, DataType::kF32},
+    {"E2M3RowForInt8", DataType::kE2M3, ScaleMode::kRow, 0, DataType::kF32, kInt8},
+    {"E2M2MxForInt8", DataType::kE2M2, ScaleMode::kMx, 32, DataType::kE8M0, kInt8},
+    {"E2M1Group96ForInt8", DataType::kE2M1, ScaleMode::kGroup, 96, DataType::kF16, kInt8},
+    {"E3M2RowForInt8", DataType::kE3M2, ScaleMode::kRow, 0, DataType::kF32, kInt8},
 };
 
 class WeightRoundTrip : public testing::TestWithParam<WeightCase> {};
 
 TEST_P(WeightRoundTrip, GivesBackCodesAndScalesBitForBit) {
-    const WeightCase& c = GetParam();
-    const QuantSpec spec = make_spec(c.format, c.mode, c.group, c.scale_type);
+    const QuantSpec spec = GetParam().spec();
     PoolExecutor executor(3);
     const int64_t shapes[][2] = {{1, 1},     {17, 3},     {16, 16}, {33, 1025},
                                  {40, 2100}, {576, 1536}, {0, 5},   {5, 0}};
@@ -137,7 +150,7 @@ TEST(Weight, FromFloatsEqualsQuantizeThenPack) {
     const MatrixView view{w.data(), DataType::kF32, rows, cols, ld};
     for (const WeightCase& c : kCases) {
         SCOPED_TRACE(c.name);
-        const QuantSpec spec = make_spec(c.format, c.mode, c.group, c.scale_type);
+        const QuantSpec spec = c.spec();
         const QuantSizes sizes = quant_sizes(spec, rows, cols);
         std::vector<uint8_t> codes(sizes.code_bytes), scales(sizes.scale_bytes);
         quantize(spec, view, codes.data(), scales.data(), nullptr, executor);
@@ -146,6 +159,48 @@ TEST(Weight, FromFloatsEqualsQuantizeThenPack) {
         at_once->export_codes(out_codes.data(), out_scales.data(), executor);
         EXPECT_EQ(out_codes, codes);
         EXPECT_EQ(out_scales, scales);
+    }
+}
+
+TEST(Weight, AHintOfInt8ChangesTheLayoutWhereKernelsReadIt) {
+    const bool avx2 = active_isa() == Isa::kAvx2;
+    const CpuSwizzle plain = avx2 ? CpuSwizzle::kS16 : CpuSwizzle::kP16;
+    const CpuSwizzle bytes = avx2 ? CpuSwizzle::kS8 : CpuSwizzle::kP16;
+    const auto swizzle = [](DataType format, int64_t group, ComputeType hint) {
+        QuantSpec spec = make_spec(format, group == 0 ? ScaleMode::kRow : ScaleMode::kGroup, group,
+                                   DataType::kF32);
+        spec.compute_hint = hint;
+        return packed_swizzle(spec);
+    };
+    for (DataType format : {DataType::kE2M3, DataType::kE2M2, DataType::kE2M1}) {
+        EXPECT_EQ(swizzle(format, 0, kInt8), bytes);
+        EXPECT_EQ(swizzle(format, 96, kInt8), bytes);
+        EXPECT_EQ(swizzle(format, 48, kInt8), plain);  // int8 kernels do not read such groups
+        EXPECT_EQ(swizzle(format, 0, ComputeType::kF32FastI16), plain);
+        EXPECT_EQ(swizzle(format, 0, {}), plain);
+    }
+    EXPECT_EQ(swizzle(DataType::kE3M2, 0, kInt8), plain);
+    EXPECT_EQ(swizzle(DataType::kE3M1, 0, kInt8), plain);
+}
+
+TEST(Weight, AHintStaysWithAutosChoice) {
+    SerialExecutor executor;
+    const int64_t rows = 16, cols = 64;
+    std::vector<float> w(rows * cols);
+    for (const bool uniform : {false, true}) {  // E2M3 is the better one then, E3M2 for outliers
+        for (size_t i = 0; i < w.size(); ++i) {
+            const float part = static_cast<float>(i % 61) / 60;
+            w[i] = uniform ? part : i % cols == 0 ? 1 : part / 100;
+        }
+        QuantSpec spec = make_spec(DataType::kAuto6, ScaleMode::kRow, 0, DataType::kF32);
+        spec.compute_hint = kInt8;
+        const auto weight =
+            Weight::from_floats(spec, {w.data(), DataType::kF32, rows, cols, cols}, executor);
+        QuantSpec chosen = weight->spec();
+        EXPECT_EQ(chosen.format, uniform ? DataType::kE2M3 : DataType::kE3M2);
+        EXPECT_EQ(chosen.compute_hint, ComputeType{});
+        chosen.compute_hint = kInt8;
+        EXPECT_EQ(weight->cpu().swizzle, packed_swizzle(chosen));
     }
 }
 
@@ -266,6 +321,8 @@ TEST_F(BlobTest, FieldsAreCheckedEvenWithAValidChecksum) {
     EXPECT_EQ(status_with([](H h) { h.version = 2; }), Status::kNotSupported);
     EXPECT_EQ(status_with([](H h) { h.backend = 2; }), Status::kArchMismatch);
     EXPECT_EQ(status_with([](H h) { h.layout = 9; }), Status::kNotSupported);
+    EXPECT_EQ(status_with([](H h) { h.layout = 3; }), Status::kSuccess);  // S8
+    EXPECT_EQ(status_with([](H h) { h.layout = 3, h.format = 32; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.format = 0x1010; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.scale_mode = 5; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.scale_type = 0; }), Status::kInvalidValue);

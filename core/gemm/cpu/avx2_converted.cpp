@@ -1,0 +1,138 @@
+// Float and int16 kernels for weights in S8, which is made for int8 activations: each panel is turned into S16
+// in scratch, and S16's kernel multiplies it. At one token that takes longer than the product, from 16 on
+// a fraction of it.
+#include "core/gemm/cpu/avx2.hpp"
+#include "core/gemm/cpu/avx2_bytes.hpp"
+#include "core/gemm/cpu/avx2_prefetch.hpp"
+
+namespace fp6llm::avx2 {
+namespace {
+
+constexpr int kMostPanels = 2;    // per call
+constexpr int64_t kPadding = 64;  // S16's kernels load from before a tile
+
+FP6LLM_AVX2_INLINE __m256i masked(__m256i a, int half_word) {
+    return _mm256_and_si256(a, _mm256_set1_epi16(static_cast<int16_t>(half_word)));
+}
+
+/// The codes of `bytes`.
+FP6LLM_AVX2_INLINE __m256i codes_of(__m256i bytes) {
+    return _mm256_or_si256(ByteTile::code_magnitudes(bytes),
+                           masked(_mm256_srli_epi16(bytes, 2), 0x2020));
+}
+
+/// S16's half-word of a pair of codes, the spare bits zero.
+FP6LLM_AVX2_INLINE __m256i placed(__m256i codes) {
+    const __m256i sign = masked(_mm256_slli_epi16(codes, 10), 0x8000);
+    const __m256i first = masked(_mm256_slli_epi16(codes, 4), 0x01F0);
+    const __m256i second = masked(_mm256_slli_epi16(codes, 1), 0x7E00);
+    return _mm256_or_si256(_mm256_or_si256(sign, first), second);
+}
+
+/// Half the rows of a tile.
+FP6LLM_AVX2_INLINE void convert_half(const uint8_t* tile, uint8_t* out) {
+    __m256i codes[kTileSteps];
+    ByteTile::load(tile, codes);
+    FP6LLM_AVX2_UNROLL
+    for (__m256i& step : codes)
+        step = codes_of(step);
+    const __m256i last = codes[3];  // of pair 6, and of pair 7 in the upper bytes
+    const __m256i a = _mm256_or_si256(placed(codes[0]), masked(last, 0x000F));
+    const __m256i b = _mm256_or_si256(placed(codes[1]), masked(_mm256_srli_epi16(last, 8), 0x000F));
+    const __m256i spare = _mm256_or_si256(_mm256_or_si256(masked(_mm256_srli_epi16(last, 2), 8),
+                                                          masked(_mm256_srli_epi16(last, 11), 6)),
+                                          masked(_mm256_srli_epi16(last, 4), 1));
+    const __m256i fold = _mm256_or_si256(
+        _mm256_or_si256(masked(_mm256_srli_epi16(a, 8), 8), masked(_mm256_srli_epi16(b, 9), 4)),
+        _mm256_or_si256(masked(_mm256_srli_epi16(b, 3), 2), masked(_mm256_srli_epi16(a, 4), 1)));
+    const __m256i c = _mm256_or_si256(placed(codes[2]), _mm256_xor_si256(spare, fold));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out), a);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out + 64), b);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out + 128), c);
+}
+
+enum class Inner { kGemvF32, kFusedF32, kFused5F32, kGemmF32, kGemmI16 };
+
+template <Inner kInner, Weights kWeights>
+const KernelFunctions& inner() {
+    constexpr int kIndex = static_cast<int>(kWeights);
+    switch (kInner) {
+        case Inner::kGemvF32:
+            return kGemvF32[kIndex];
+        case Inner::kFusedF32:
+            return kFusedF32[kIndex];
+        case Inner::kFused5F32:
+            return kFused5F32[kIndex];
+        case Inner::kGemmF32:
+            return kGemmF32[kIndex];
+        case Inner::kGemmI16:
+            break;
+    }
+    return kGemmI16[kIndex];
+}
+
+/// Of the converted panels.
+int64_t converted_bytes(int64_t k) {
+    const int64_t tiles = (k + kTileCols - 1) / kTileCols;
+    return kMostPanels * tiles * kTileBytes + 2 * kPadding;
+}
+
+template <Inner kInner, Weights kWeights>
+size_t scratch_bytes(int64_t k, int64_t tokens) {
+    return static_cast<size_t>(converted_bytes(k)) +
+           inner<kInner, kWeights>().scratch_bytes(k, tokens);
+}
+
+template <Inner kInner, Weights kWeights>
+void multiply(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
+              float* sums, void* scratch) {
+    uint8_t* converted = static_cast<uint8_t*>(scratch) + kPadding;
+    uint8_t* out = converted;
+    for (int p = 0; p < panels; ++p) {
+        const uint8_t* tile = weight.panel_tiles(panel + p);
+        for (int64_t i = 0; i < weight.k_tiles; ++i, tile += kTileBytes, out += kTileBytes) {
+            prefetch_tile(tile);
+            convert_half(tile, out);
+            convert_half(tile + 32, out + 32);
+        }
+    }
+    CpuWeightView view = weight;
+    view.swizzle = CpuSwizzle::kS16;
+    view.rows = panels * kTileRows;
+    view.panels = panels;
+    view.tile_stride = weight.k_tiles;
+    view.first_tile = 0;
+    view.tiles = converted;
+    const int64_t scales = weight.scale_index(panel, 0);
+    if (weight.scale_mode == ScaleMode::kMx) {
+        view.e8m0 += scales;
+    } else {
+        view.scales += scales;
+    }
+    inner<kInner, kWeights>().multiply(
+        view, 0, panels, x, sums, static_cast<uint8_t*>(scratch) + converted_bytes(weight.cols));
+}
+
+template <Inner kInner, Weights kWeights>
+KernelFunctions converting() {
+    KernelFunctions functions = inner<kInner, kWeights>();
+    functions.scratch_bytes = scratch_bytes<kInner, kWeights>;
+    functions.multiply = multiply<kInner, kWeights>;
+    return functions;
+}
+
+template <Weights kWeights>
+S8Kernels s8_kernels() {
+    return {converting<Inner::kGemvF32, kWeights>(), converting<Inner::kFusedF32, kWeights>(),
+            converting<Inner::kFused5F32, kWeights>(), converting<Inner::kGemmF32, kWeights>(),
+            converting<Inner::kGemmI16, kWeights>()};
+}
+
+}  // namespace
+
+S8Kernels s8_kernels(Weights weights) noexcept {
+    return weights == Weights::kPlaced ? s8_kernels<Weights::kPlaced>()
+                                       : s8_kernels<Weights::kNormal>();
+}
+
+}  // namespace fp6llm::avx2
