@@ -164,6 +164,7 @@ func TestBadConfigs(t *testing.T) {
 		"non-finite":           {NonFinite: -1},
 		"search":               {ScaleSearch: 65},
 		"negative search":      {ScaleSearch: math.MinInt},
+		"compute hint":         {ComputeHint: 5},
 	} {
 		if _, err := h.Quantize(w, config); !errors.Is(err, ErrInvalidValue) {
 			t.Errorf("%s: Quantize: %v", name, err)
@@ -171,6 +172,9 @@ func TestBadConfigs(t *testing.T) {
 		if weight, err := NewWeight(h, w, config); !errors.Is(err, ErrInvalidValue) || weight != nil {
 			t.Errorf("%s: NewWeight: %v", name, err)
 		}
+	}
+	if _, err := h.Quantize(w, &QuantConfig{ComputeHint: 5}); err == nil || !strings.Contains(err.Error(), "computeHint") {
+		t.Errorf("the field is not named: %v", err)
 	}
 	if _, _, err := (&QuantConfig{}).Sizes(Layout(9), 64, 64); !errors.Is(err, ErrInvalidValue) {
 		t.Errorf("unknown layout: %v", err)

@@ -2,9 +2,12 @@
 package fp6llm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -185,6 +188,16 @@ func TestAlgorithms(t *testing.T) {
 	}
 }
 
+// relativeError is the rms of the error, relative to that of the product.
+func relativeError(out []float32, product []float64) float64 {
+	difference, size := 0.0, 0.0
+	for i, value := range out {
+		difference += (float64(value) - product[i]) * (float64(value) - product[i])
+		size += product[i] * product[i]
+	}
+	return math.Sqrt(difference / size)
+}
+
 // Rounded activations err as much as they may; where the processor has integers they are in use.
 func TestIntegerComputeTypes(t *testing.T) {
 	h := newCPUHandle(t)
@@ -195,14 +208,6 @@ func TestIntegerComputeTypes(t *testing.T) {
 	x, out := MatrixOf(values, tokens, c.cols), make([]float32, tokens*c.rows)
 	y := MatrixOf(out, tokens, c.rows)
 	product, _ := oracleProduct(float64s(values), matrix, tokens, c.rows, c.cols)
-	relativeError := func() float64 {
-		difference, size := 0.0, 0.0
-		for i, value := range out {
-			difference += (float64(value) - product[i]) * (float64(value) - product[i])
-			size += product[i] * product[i]
-		}
-		return math.Sqrt(difference / size)
-	}
 	for _, p := range []struct {
 		compute     ComputeType
 		kernels     string
@@ -217,9 +222,65 @@ func TestIntegerComputeTypes(t *testing.T) {
 			"Gemm":   h.Gemm(NoTrans, Trans, 1, x, w, 0, y, &GemmOptions{Compute: p.compute}),
 			"Linear": w.Linear(h, x, y, &Epilogue{Compute: p.compute}),
 		} {
-			if found := relativeError(); err != nil || found > p.most || integers && found < p.least {
+			if found := relativeError(out, product); err != nil || found > p.most || integers && found < p.least {
 				t.Errorf("%s, %s: %v, error %.2g", name, algorithms[0].Name, err, found)
 			}
+		}
+	}
+}
+
+// Whatever the hint, the codes are the same and every compute type multiplies right. It matters on AVX2, which
+// a process of its own is held to.
+func TestComputeHint(t *testing.T) {
+	info, err := Device(CPU, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newCPUHandle(t)
+	const tokens = 5
+	for _, c := range []quantCase{
+		{"e3m2 row", QuantConfig{Format: E3M2}, 37, 192},
+		{"e2m3 row", QuantConfig{Format: E2M3}, 37, 192},
+		{"e2m3 group", QuantConfig{Format: E2M3, ScaleMode: GroupScale, GroupSize: 32}, 37, 192},
+		{"e2m2 mx", QuantConfig{Format: E2M2, ScaleMode: MXScale}, 37, 192},
+		{"e2m1 row", QuantConfig{Format: E2M1}, 37, 192},
+	} {
+		plain, matrix := knownWeight(t, h, c)
+		expected, err := plain.Export(h, Plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := numbers(tokens*c.cols, 44)
+		x, out := MatrixOf(values, tokens, c.cols), make([]float32, tokens*c.rows)
+		product, _ := oracleProduct(float64s(values), matrix, tokens, c.rows, c.cols)
+		for _, hint := range []ComputeType{Compute32F, Compute32FFast16F, Compute32FFast16BF, Compute32FFast8F,
+			Compute32FFast8I, Compute32FFast16I} {
+			c.config.ComputeHint = hint
+			w, _ := knownWeight(t, h, c)
+			q, err := w.Export(h, Plain)
+			if err != nil || !bytes.Equal(q.Codes.Bytes(), expected.Codes.Bytes()) ||
+				!bytes.Equal(q.Scales.Bytes(), expected.Scales.Bytes()) {
+				t.Errorf("%s, hint %d: %v, or other codes", c.name, hint, err)
+			}
+			other := info.ISA == "avx2" && hint == Compute32FFast8I && c.config.Format != E3M2
+			if layout := w.Info().Layout; (layout != plain.Info().Layout) != other {
+				t.Errorf("%s, hint %d: layout %s on %s", c.name, hint, layout, info.ISA)
+			}
+			for compute, most := range map[ComputeType]float64{Compute32F: 1e-6, Compute32FFast16F: 1e-3,
+				Compute32FFast16BF: 4e-3, Compute32FFast16I: 5e-5, Compute32FFast8I: 1e-2} {
+				err := w.Linear(h, x, MatrixOf(out, tokens, c.rows), &Epilogue{Compute: compute})
+				if found := relativeError(out, product); err != nil || found > most {
+					t.Errorf("%s, hint %d, compute type %d: %v, error %.2g", c.name, hint, compute, err, found)
+				}
+			}
+		}
+	}
+
+	if os.Getenv("FP6LLM_CPU_ISA") == "" {
+		command := exec.Command(os.Args[0], "-test.run=^TestComputeHint$")
+		command.Env = append(os.Environ(), "FP6LLM_CPU_ISA=avx2")
+		if output, err := command.CombinedOutput(); err != nil {
+			t.Errorf("on AVX2: %v\n%s", err, output)
 		}
 	}
 }

@@ -67,6 +67,7 @@ def types(tree):
         lines += ["}", "", f"// New{name} is what the header's initializer of the struct gives.",
                   f"func New{name}() {name} {{", f"\tvar made {name}",
                   f"\tif err := {name}Init(&made); err != nil {{", "\t\tpanic(err)", "\t}",
+                  "\tmade.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.",
                   "\treturn made", "}"]  # fmt: skip
     return formatted("\n".join(lines) + "\n")
 

@@ -104,12 +104,13 @@ RETURNS(weight, fp6llmWeight_t*, SWIG_NewPointerObj(*$1, $*1_descriptor, 0))
 
 %define RETURNS_STRUCT(type, pattern, init)
 %typemap(in, numinputs=0) type* pattern {
-    $1 = (type*)malloc(sizeof *$1);
+    $1 = (type*)calloc(1, sizeof *$1);
     if ($1 == NULL) {
         PyErr_NoMemory();
         SWIG_fail;
     }
     init($1);
+    $1->structSize = sizeof *$1;
 }
 %typemap(argout) type* pattern {
     PyObject* object = SWIG_NewPointerObj($1, $1_descriptor, SWIG_POINTER_OWN);
@@ -131,6 +132,7 @@ RETURNS_STRUCT(fp6llmWeightInfo_t, info, fp6llmWeightInfoInit)
         SWIG_fail;
     }
     fp6llmHeuristicResultInit($2);
+    $2->structSize = sizeof *$2;
     written = 0;
     $3 = &written;
 }
@@ -243,14 +245,19 @@ WHOLE_TEXT(fp6llmGetErrorString, arg2, arg3, arg4)
 }
 %typemap(freearg) (fp6llmLogCallback_t callback, void* user) "Py_XDECREF((PyObject*)$2);"
 
-/* ---- Structs: a new one is what its INIT macro says; a field that does not exist is refused ------ */
+/* ---- Structs: a new one is what its INIT macro says; a field that does not exist is refused ------
+ * The init functions write the first version's fields only and say so in structSize; the later ones are
+ * zero, and count once structSize covers them. */
 %pythonnondynamic;
 %define INITIALIZED(type, init)
 %ignore init;
 %extend type {
     type() {
-        type* made = (type*)malloc(sizeof *made);
-        if (made != NULL) init(made);
+        type* made = (type*)calloc(1, sizeof *made);
+        if (made != NULL) {
+            init(made);
+            made->structSize = sizeof *made;
+        }
         return made;
     }
     ~type() {

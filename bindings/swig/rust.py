@@ -142,7 +142,10 @@ def bindings(tree):
                   "    fn default() -> Self {",
                   "        // SAFETY: zeros are a value of every field, and the function fills the struct in.",
                   "        unsafe {", "            let mut made: Self = core::mem::zeroed();",
-                  f"            {init}(&mut made);", "            made", "        }", "    }", "}"]  # fmt: skip
+                  f"            {init}(&mut made);",
+                  "            // Fields of later versions than the first count, too.",
+                  "            made.structSize = core::mem::size_of::<Self>();",
+                  "            made", "        }", "    }", "}"]  # fmt: skip
     lines += ["", '#[cfg(not(feature = "dlopen"))]', 'unsafe extern "C" {']
     for function in tree.functions:
         lines += document.lines(function.doc, "    ")

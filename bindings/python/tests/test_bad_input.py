@@ -164,6 +164,8 @@ def test_options(weight):
         {"rounding": "up"},
         {"mx_scale_rule": "ceil"},
         {"non_finite": "ignore"},
+        {"compute_hint": "int8"},
+        {"compute_hint": 0},
     ):
         name = next(iter(options))
         refused(bad, name, lambda options=options: fp6llm.quantize(X, **options))
@@ -180,6 +182,7 @@ def test_options(weight):
         {"format": 1.5},
         {"group_size": "32"},
         {"scale_search": 1.5},
+        {"compute_hint": 1.5},
         {"nonsense": 1},
         {"scale": None},
     ):

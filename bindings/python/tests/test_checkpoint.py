@@ -43,6 +43,22 @@ def test_what_is_saved_is_read(tmp_path, options, shape):
             numpy.testing.assert_array_equal(part.dequantize(), quantized.dequantize()[1:3])
 
 
+def test_a_hint_is_not_stored(tmp_path):
+    """It says how a weight lies in memory; the codes are the same without."""
+    w = oracle.gaussian((6, 64), 1)
+    sections = [
+        save(tmp_path / f"{hint}.safetensors", {"x": fp6llm.quantize(w, format="e2m3", compute_hint=hint)})
+        for hint in (None, "fast_8i")
+    ]
+    assert sections[0] == sections[1]
+    assert (tmp_path / "None.safetensors").read_bytes() == (tmp_path / "fast_8i.safetensors").read_bytes()
+    with Checkpoint.open(tmp_path / "fast_8i.safetensors") as checkpoint:
+        q = checkpoint.quantized("x")
+        assert q.config.compute_hint is None
+        weight = fp6llm.Weight.from_codes(q.codes, q.scales, q.shape, q.config, compute_hint="fast_8i")
+        assert weight.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+
+
 def test_the_example_of_the_documentation(tmp_path):
     """docs/checkpoints.md: bytes and scale of one row."""
     save(tmp_path / "m.safetensors", {"x": fp6llm.quantize(numpy.array([[0.5, -1, 14, 0]], numpy.float32))})

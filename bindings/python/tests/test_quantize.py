@@ -147,11 +147,20 @@ def test_config():
     assert pickle.loads(pickle.dumps(config)) == config
     assert fp6llm.QuantConfig("e2m3", "group", numpy.int64(64), rounding="away") == config
     assert hash(config) == hash(pickle.loads(pickle.dumps(config)))
+    int8 = fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    for hint in ("fast_8i", "FAST_8I", int8):
+        hinted = fp6llm.QuantConfig("e2m3", "group", 64, rounding="away", compute_hint=hint)
+        assert hinted.compute_hint is int8 and hinted != config and "FAST_8I" in repr(hinted)
+        assert pickle.loads(pickle.dumps(hinted)) == hinted
+    assert config.compute_hint is None
     w = oracle.gaussian((3, 65), 11)
     by_name = fp6llm.quantize(w, format="e2m3", scale="group", group_size=64, rounding="away")
     numpy.testing.assert_array_equal(fp6llm.quantize(w, config).codes, by_name.codes)
     changed = fp6llm.quantize(w, config, format="e3m2").config
     assert (changed.format, changed.group_size) == (fp6llm.DataType.R_6F_E3M2, 64)
+    hinted = fp6llm.quantize(w, config, compute_hint="fast_8i")
+    numpy.testing.assert_array_equal(hinted.codes, by_name.codes)
+    numpy.testing.assert_array_equal(hinted.scales, by_name.scales)
 
 
 def test_rounding_away_differs_at_ties_only():

@@ -314,6 +314,18 @@ def test_state_dict_without_metadata():
     assert empty(x).equal(made(x))
 
 
+def test_a_state_dict_leaves_the_hint():
+    """How the weight lies in memory is the module's own, what the codes mean is the state dict's."""
+    made = fp6llm.torch.Linear.from_float(nn.Linear(64, 24), format="e2m3")
+    other = fp6llm.torch.Linear(64, 24, format="e2m1", compute_hint="fast_8i")
+    other.load_state_dict(made.state_dict())
+    assert other.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    assert other._description == made._description
+    assert other.codes().codes.equal(made.codes().codes)
+    x = torch.randn(3, 64)
+    torch.testing.assert_close(other(x), made(x), rtol=1e-5, atol=1e-5)
+
+
 def test_bad_state_dicts():
     made = fp6llm.torch.Linear.from_float(nn.Linear(40, 24))
     x = torch.randn(3, 40)

@@ -46,6 +46,61 @@ def test_codes_come_back(options):
     numpy.testing.assert_array_equal(codes, q.codes)
 
 
+HINTED = [
+    {"format": "e3m2"},
+    {"format": "e2m3"},
+    {"format": "e2m3", "scale": "group", "group_size": 32},
+    {"format": "e2m2", "scale": "mx"},
+    {"format": "e2m1", "scale_type": "float16"},
+]
+# The largest error of each compute type: rms, relative to the output's.
+ERRORS = {"32f": 1e-6, "fast_16f": 1e-3, "fast_16bf": 4e-3, "fast_16i": 5e-5, "fast_8i": 1e-2}
+
+
+def check_hint(options, isa):
+    """Whatever the hint, the codes are the same and every compute type multiplies right."""
+    w, x = oracle.gaussian((37, 192), 26), oracle.gaussian((5, 192), 27)
+    plain = fp6llm.Weight.from_float(w, **options)
+    codes = plain.to_codes()
+    expected = x.astype(numpy.float64) @ oracle.dense(codes).T
+    int8 = fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    for hint in fp6llm.ComputeType:
+        hinted = fp6llm.Weight.from_float(w, **options, compute_hint=hint)
+        back = hinted.to_codes()
+        numpy.testing.assert_array_equal(back.codes, codes.codes)
+        numpy.testing.assert_array_equal(back.scales, codes.scales)
+        assert back.config.compute_hint == hint and codes.config.compute_hint is None
+        # The memory is laid out in the same way, however the weight was made.
+        for weight in (hinted, back.to_weight(), fp6llm.Weight.from_blob(hinted.to_blob())):
+            other = isa == "avx2" and hint == int8 and options["format"] != "e3m2"
+            assert (weight.layout != plain.layout) == other
+            for compute, most in ERRORS.items():
+                error = weight.linear(x, compute=compute) - expected
+                assert numpy.sqrt(numpy.mean(error**2) / numpy.mean(expected**2)) <= most, (hint, compute)
+
+
+@pytest.mark.parametrize("options", HINTED)
+def test_compute_hint(options):
+    check_hint(options, fp6llm.devices("cpu")[0].isa)
+
+
+def test_compute_hint_on_avx2():
+    """The instruction set that it matters on, which a process chooses once."""
+    program = (
+        "import fp6llm, test_weight\n"
+        "isa = fp6llm.devices('cpu')[0].isa\n"
+        "print(isa)\n"
+        "for options in test_weight.HINTED: test_weight.check_hint(options, isa)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=os.path.dirname(__file__), capture_output=True, text=True,
+        check=False, env={**os.environ, "FP6LLM_CPU_ISA": "avx2"},
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    if run.stdout.strip() != "avx2":
+        pytest.skip("the processor has no AVX2")
+
+
 @pytest.mark.parametrize("layout", ["tc_fpx", "split_4_2"])
 @pytest.mark.parametrize("format_name", ["e3m2", "e2m3"])
 def test_packed_layouts(layout, format_name):
@@ -54,6 +109,9 @@ def test_packed_layouts(layout, format_name):
     numpy.testing.assert_array_equal(scales, q.scales)
     back = fp6llm.Weight.from_packed(layout, packed, scales, q.shape, q.config).to_codes()
     numpy.testing.assert_array_equal(back.codes, q.codes)
+    hinted = fp6llm.Weight.from_packed(layout, packed, scales, q.shape, q.config, compute_hint="fast_8i")
+    assert hinted.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    numpy.testing.assert_array_equal(hinted.to_packed(layout)[0], packed)
 
 
 def test_split_4_2_planes():

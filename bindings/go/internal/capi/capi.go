@@ -173,7 +173,8 @@ func Swig_malloc(arg1 int) (_swig_ret uintptr) {
 // HandleConfigInit: ::FP6LLM_HANDLE_CONFIG_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func HandleConfigInit(config *HandleConfig) error {
@@ -189,7 +190,8 @@ func HandleConfigInit(config *HandleConfig) error {
 // DeviceInfoInit: ::FP6LLM_DEVICE_INFO_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func DeviceInfoInit(info *DeviceInfo) error {
@@ -205,7 +207,8 @@ func DeviceInfoInit(info *DeviceInfo) error {
 // QuantConfigInit: ::FP6LLM_QUANT_CONFIG_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func QuantConfigInit(config *QuantConfig) error {
@@ -221,7 +224,8 @@ func QuantConfigInit(config *QuantConfig) error {
 // QuantStatsInit: ::FP6LLM_QUANT_STATS_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func QuantStatsInit(stats *QuantStats) error {
@@ -237,7 +241,8 @@ func QuantStatsInit(stats *QuantStats) error {
 // WeightInfoInit: ::FP6LLM_WEIGHT_INFO_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func WeightInfoInit(info *WeightInfo) error {
@@ -253,7 +258,8 @@ func WeightInfoInit(info *WeightInfo) error {
 // EpilogueInit: ::FP6LLM_EPILOGUE_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func EpilogueInit(epilogue *Epilogue) error {
@@ -269,7 +275,8 @@ func EpilogueInit(epilogue *Epilogue) error {
 // HeuristicResultInit: ::FP6LLM_HEURISTIC_RESULT_INIT as a function.
 // The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 // ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-// zero, so a caller built against an older header is never overrun.
+// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+// struct zero before the call and sets `structSize` to its size after.
 // @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
 // @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
 func HeuristicResultInit(result *HeuristicResult) error {

@@ -252,6 +252,7 @@ func NewHandleConfig() HandleConfig {
 	if err := HandleConfigInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -289,6 +290,7 @@ func NewDeviceInfo() DeviceInfo {
 	if err := DeviceInfoInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -313,6 +315,16 @@ type QuantConfig struct {
 	// 0 = amax scale; n in 1..64: also n smaller ones (MX: 1 or 2
 	//                                  neighbouring exponents), the least squared error wins.
 	ScaleSearch int32
+	// 0, or the ::fp6llmComputeType_t that most products with a weight will ask
+	//                                  for: its memory is laid out for that. Codes and scales stay the same,
+	//                                  every compute type works and keeps its precision. Today it matters for
+	//                                  32F_FAST_8I and the formats E2M3, E2M2 and E2M1 (row scales, MX, groups
+	//                                  of a multiple of 32) on CPUs with AVX2 and no AVX-512: int8 products of
+	//                                  few tokens get faster, others slower (docs/layouts.md, S8). Appended
+	//                                  after ABI 0: see fp6llmQuantConfigInit().
+	ComputeHint int32
+	// Must be 0.
+	Reserved int32
 }
 
 // NewQuantConfig is what the header's initializer of the struct gives.
@@ -321,6 +333,7 @@ func NewQuantConfig() QuantConfig {
 	if err := QuantConfigInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -351,6 +364,7 @@ func NewQuantStats() QuantStats {
 	if err := QuantStatsInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -394,6 +408,7 @@ func NewWeightInfo() WeightInfo {
 	if err := WeightInfoInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -423,6 +438,7 @@ func NewEpilogue() Epilogue {
 	if err := EpilogueInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }
 
@@ -446,5 +462,6 @@ func NewHeuristicResult() HeuristicResult {
 	if err := HeuristicResultInit(&made); err != nil {
 		panic(err)
 	}
+	made.StructSize = uint(unsafe.Sizeof(made)) // Fields of later versions count, too.
 	return made
 }

@@ -116,6 +116,8 @@ class fp6llmQuantConfig_t:
     mxScaleRule: int
     nonFinite: int
     scaleSearch: int
+    computeHint: int
+    reserved: int
     def __init__(self) -> None: ...
 
 class fp6llmQuantStats_t:

@@ -15,7 +15,7 @@ import numpy
 from . import _arrays, _capi
 from ._enums import Activation, Backend, ComputeType, DataType, Operation
 from ._handle import Handle
-from ._options import choice, names, size
+from ._options import COMPUTE_NAMES, choice, size
 from ._quantize import check_apart, check_float, check_writable
 from .errors import InvalidValueError
 
@@ -28,16 +28,11 @@ _native = _capi._native
 _CPU, _CUDA = int(Backend.CPU), int(Backend.CUDA)
 _N, _T = int(Operation.N), int(Operation.T)
 
-_COMPUTE_NAMES = {
-    name.removeprefix("compute_32f_").removeprefix("compute_"): value
-    for name, value in names(ComputeType).items()
-}
-
 
 def _compute(compute: str | ComputeType | None) -> int:
     if compute is None:
         return int(ComputeType.COMPUTE_32F)
-    return choice("compute", ComputeType, compute, _COMPUTE_NAMES)
+    return choice("compute", ComputeType, compute, COMPUTE_NAMES)
 
 
 def _rows(name: str, array: _arrays.View, cols: int, of: str) -> tuple[int, int]:

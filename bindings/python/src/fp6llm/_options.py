@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any
 
+from ._enums import ComputeType
 from .errors import InvalidValueError
 
 
@@ -18,6 +19,12 @@ def names(enum: type[IntEnum], prefix: str = "") -> dict[str, int]:
             found[name.removeprefix(prefix)] = int(member)
     return found
 
+
+#: What a compute type is called: "32f", "fast_16f", "fast_8i".
+COMPUTE_NAMES = {
+    name.removeprefix("compute_32f_").removeprefix("compute_"): value
+    for name, value in names(ComputeType).items()
+}
 
 _names: dict[type[IntEnum], dict[str, int]] = {}
 

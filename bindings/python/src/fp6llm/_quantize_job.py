@@ -118,6 +118,7 @@ class QuantizeJob:
     def _description(self) -> dict[str, Any]:
         layers = {name: [layer.rows, layer.cols] for name, layer in self.plan.layers.items()}
         options = {field.name: getattr(self._config, field.name) for field in dataclasses.fields(self._config)}
+        del options["compute_hint"]  # says nothing about what is written
         return {
             "input": self.source.identity(),
             "options": options,

@@ -44,7 +44,8 @@ class Weight:
     shape: tuple[int, int]
     #: (Backend, ordinal)
     device: tuple[int, int]
-    #: Format, scale mode, group size and scale type; the other fields have their defaults.
+    #: Format, scale mode, group size, scale type, and the compute_hint that it was made with (a blob does not
+    #: tell); the other fields have their defaults.
     config: QuantConfig
     #: What C says of it: layout, bytes, isView, ...
     info: _capi.fp6llmWeightInfo_t
@@ -56,9 +57,18 @@ class Weight:
         raise TypeError("use Weight.from_float, from_codes, from_packed or from_blob")
 
     @classmethod
-    def _made(cls, pointer: Any, handle: Handle | None, like: _arrays.View, keep: Any = None) -> Weight:
-        """Takes over a pointer; `keep` is the blob that it needs."""
+    def _made(
+        cls,
+        pointer: Any,
+        handle: Handle | None,
+        like: _arrays.View,
+        config: QuantConfig | None = None,
+        keep: Any = None,
+    ) -> Weight:
+        """Takes over a pointer; `config` is what it was made with, `keep` the blob that it needs."""
         self = cls._adopt(pointer, keep)
+        if config is not None and config.compute_hint is not None:
+            self.config = make_config(self.config, {"compute_hint": config.compute_hint})
         self._handle = handle
         # Makes what exports return. Not the array itself, which would stay in memory.
         self._maker = _arrays.maker(like)
@@ -104,7 +114,7 @@ class Weight:
             )  # fmt: skip
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, read.array)
+        return cls._made(pointer, handle, read.array, config)
 
     @classmethod
     def from_codes(
@@ -127,7 +137,7 @@ class Weight:
             )
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, code_view)
+        return cls._made(pointer, handle, code_view, config)
 
     @classmethod
     def from_packed(
@@ -168,7 +178,7 @@ class Weight:
             )
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, packed_view)
+        return cls._made(pointer, handle, packed_view, config)
 
     @classmethod
     def from_blob(cls, blob: Any, *, handle: Handle | None = None) -> Weight:
@@ -187,7 +197,7 @@ class Weight:
             pointer = _native.fp6llmWeightCreateView(owned.pointer, view.address, view.size)
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, view, view)
+        return cls._made(pointer, handle, view, keep=view)
 
     @classmethod
     def load_blob(cls, path: str | os.PathLike[str], *, handle: Handle | None = None) -> Weight:

@@ -383,7 +383,11 @@ class Linear(nn.Module):
         if len(own) != 2:
             missing_keys.extend(prefix + name for name in names if name not in own)
             return
-        config = _config(local_metadata["fp6llm"]) if "fp6llm" in local_metadata else self.config
+        config = self.config
+        if "fp6llm" in local_metadata:
+            # The hint is the module's own: it says nothing about codes.
+            hint: QuantOptions = {"compute_hint": config.compute_hint}
+            config = make_config(_config(local_metadata["fp6llm"]), hint)
         shape = (self.out_features, self.in_features)
         before = self.config
         try:

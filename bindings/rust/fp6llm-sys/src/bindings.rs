@@ -258,6 +258,8 @@ impl Default for fp6llmHandleConfig_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmHandleConfigInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -300,6 +302,8 @@ impl Default for fp6llmDeviceInfo_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmDeviceInfoInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -328,6 +332,16 @@ pub struct fp6llmQuantConfig_t {
     /// 0 = amax scale; n in 1..64: also n smaller ones (MX: 1 or 2
     ///                                  neighbouring exponents), the least squared error wins.
     pub scaleSearch: i32,
+    /// 0, or the [`fp6llmComputeType_t`] that most products with a weight will ask
+    ///                                  for: its memory is laid out for that. Codes and scales stay the same,
+    ///                                  every compute type works and keeps its precision. Today it matters for
+    ///                                  32F_FAST_8I and the formats E2M3, E2M2 and E2M1 (row scales, MX, groups
+    ///                                  of a multiple of 32) on CPUs with AVX2 and no AVX-512: int8 products of
+    ///                                  few tokens get faster, others slower (docs/layouts.md, S8). Appended
+    ///                                  after ABI 0: see [`fp6llmQuantConfigInit()`].
+    pub computeHint: i32,
+    /// Must be 0.
+    pub reserved: i32,
 }
 
 impl Default for fp6llmQuantConfig_t {
@@ -337,6 +351,8 @@ impl Default for fp6llmQuantConfig_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmQuantConfigInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -372,6 +388,8 @@ impl Default for fp6llmQuantStats_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmQuantStatsInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -420,6 +438,8 @@ impl Default for fp6llmWeightInfo_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmWeightInfoInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -454,6 +474,8 @@ impl Default for fp6llmEpilogue_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmEpilogueInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -482,6 +504,8 @@ impl Default for fp6llmHeuristicResult_t {
         unsafe {
             let mut made: Self = core::mem::zeroed();
             fp6llmHeuristicResultInit(&mut made);
+            // Fields of later versions than the first count, too.
+            made.structSize = core::mem::size_of::<Self>();
             made
         }
     }
@@ -492,7 +516,8 @@ unsafe extern "C" {
     /// `FP6LLM_HANDLE_CONFIG_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -500,7 +525,8 @@ unsafe extern "C" {
     /// `FP6LLM_DEVICE_INFO_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -508,7 +534,8 @@ unsafe extern "C" {
     /// `FP6LLM_QUANT_CONFIG_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -516,7 +543,8 @@ unsafe extern "C" {
     /// `FP6LLM_QUANT_STATS_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -524,7 +552,8 @@ unsafe extern "C" {
     /// `FP6LLM_WEIGHT_INFO_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -532,7 +561,8 @@ unsafe extern "C" {
     /// `FP6LLM_EPILOGUE_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -540,7 +570,8 @@ unsafe extern "C" {
     /// `FP6LLM_HEURISTIC_RESULT_INIT` as a function.
     /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
     /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-    /// zero, so a caller built against an older header is never overrun.
+    /// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+    /// struct zero before the call and sets `structSize` to its size after.
     ///
     /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
     /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL

@@ -700,7 +700,8 @@ impl Table {
 /// `FP6LLM_HANDLE_CONFIG_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -715,7 +716,8 @@ pub unsafe fn fp6llmHandleConfigInit(config: *mut fp6llmHandleConfig_t) -> fp6ll
 /// `FP6LLM_DEVICE_INFO_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -730,7 +732,8 @@ pub unsafe fn fp6llmDeviceInfoInit(info: *mut fp6llmDeviceInfo_t) -> fp6llmStatu
 /// `FP6LLM_QUANT_CONFIG_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -745,7 +748,8 @@ pub unsafe fn fp6llmQuantConfigInit(config: *mut fp6llmQuantConfig_t) -> fp6llmS
 /// `FP6LLM_QUANT_STATS_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -760,7 +764,8 @@ pub unsafe fn fp6llmQuantStatsInit(stats: *mut fp6llmQuantStats_t) -> fp6llmStat
 /// `FP6LLM_WEIGHT_INFO_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -775,7 +780,8 @@ pub unsafe fn fp6llmWeightInfoInit(info: *mut fp6llmWeightInfo_t) -> fp6llmStatu
 /// `FP6LLM_EPILOGUE_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL
@@ -790,7 +796,8 @@ pub unsafe fn fp6llmEpilogueInit(epilogue: *mut fp6llmEpilogue_t) -> fp6llmStatu
 /// `FP6LLM_HEURISTIC_RESULT_INIT` as a function.
 /// The functions behind the `_INIT` macros, for languages without macros. They write the fields that
 /// ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
-/// zero, so a caller built against an older header is never overrun.
+/// zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+/// struct zero before the call and sets `structSize` to its size after.
 ///
 /// * [`FP6LLM_STATUS_SUCCESS`]: the struct is initialized
 /// * [`FP6LLM_STATUS_INVALID_VALUE`]: the pointer is NULL

@@ -77,6 +77,16 @@ fn says_what_was_wrong() {
             CStr::from_ptr(text.as_ptr()).to_str(),
             Ok("rows = -7 is negative")
         );
+        // The default's structSize covers the fields of later versions, too.
+        let config = fp6llmQuantConfig_t {
+            computeHint: 5,
+            ..Default::default()
+        };
+        let status = fp6llmQuantGetSizes(&config, 7, 64, null_mut(), null_mut());
+        assert_eq!(status, FP6LLM_STATUS_INVALID_VALUE);
+        fp6llmGetLastErrorString(text.as_mut_ptr(), text.len(), null_mut());
+        let text = CStr::from_ptr(text.as_ptr()).to_str().unwrap();
+        assert!(text.contains("computeHint"), "{text}");
         assert_eq!(fp6llmGetHeaderVersion(), FP6LLM_VERSION);
         assert_eq!(fp6llmGetBlobAlignment(), FP6LLM_BLOB_ALIGNMENT);
     }

@@ -54,6 +54,16 @@ fn assert_near(y: &[f32], expected: &[(f64, f64)], k: usize) {
     }
 }
 
+/// The rms of the error, relative to that of the product.
+fn relative_error(y: &[f32], expected: &[(f64, f64)]) -> f64 {
+    let (mut difference, mut size) = (0.0, 0.0);
+    for (&y, &(sum, _)) in y.iter().zip(expected) {
+        difference += (f64::from(y) - sum).powi(2);
+        size += sum.powi(2);
+    }
+    (difference / size).sqrt()
+}
+
 #[test]
 fn quantizes_every_format_and_scale_mode_bit_for_bit() {
     let handle = cpu();
@@ -306,16 +316,96 @@ fn integer_compute_types_round_no_more_than_they_say() {
             .compute(compute)
             .run(MatrixMut::new(&mut y, tokens, rows).unwrap())
             .unwrap();
-        let (mut difference, mut size) = (0.0, 0.0);
-        for (&y, &(sum, _)) in y.iter().zip(&expected) {
-            difference += (f64::from(y) - sum).powi(2);
-            size += sum.powi(2);
-        }
-        let error = (difference / size).sqrt();
+        let error = relative_error(&y, &expected);
         assert!(error <= most, "{name}: {error}");
         assert!(
             error >= least || !name.ends_with(kernels),
             "{name}: {error}"
+        );
+    }
+}
+
+/// Whatever the hint, the codes are the same and every compute type multiplies right. It matters on AVX2,
+/// which a process of its own is held to.
+#[test]
+fn every_compute_type_works_whatever_the_hint() {
+    use ComputeType::*;
+    let handle = cpu();
+    let isa = device_info(Backend::Cpu, 0).unwrap().isa;
+    let (rows, cols, tokens) = (37, 192, 5);
+    let w = Generator(33).fill(rows * cols);
+    let matrix = || Matrix::new(&w, rows, cols).unwrap();
+    let values = Generator(34).fill(tokens * cols);
+    for (format, scale) in [
+        (Format::E3M2, Scale::Row),
+        (Format::E2M3, Scale::Row),
+        (Format::E2M3, Scale::Group(32)),
+        (Format::E2M2, Scale::Mx),
+        (Format::E2M1, Scale::Row),
+    ] {
+        let config = QuantConfig::new(format).scale(scale);
+        let plain = Weight::from_float(&handle, &config, matrix()).unwrap();
+        let exported = plain.export(&handle).unwrap();
+        let mut known = vec![0f32; rows * cols];
+        let out = MatrixMut::new(&mut known, rows, cols).unwrap();
+        handle.dequantize(&exported, out).unwrap();
+        let expected = product(&widen(&values), &widen(&known), cols);
+        for hint in [
+            F32,
+            F32Fast16F,
+            F32Fast16BF,
+            F32Fast8F,
+            F32Fast8I,
+            F32Fast16I,
+        ] {
+            let config = config.compute_hint(hint);
+            let hinted = Weight::from_float(&handle, &config, matrix()).unwrap();
+            assert_eq!(hinted.export(&handle).unwrap(), exported);
+            // The memory is laid out in the same way, however the weight was made.
+            let quantized = handle.quantize(&config, matrix()).unwrap();
+            let blob = Blob::pack(&handle, &quantized).unwrap();
+            let other = isa == "avx2" && hint == F32Fast8I && format != Format::E3M2;
+            for weight in [
+                hinted,
+                Weight::from_codes(&handle, &quantized).unwrap(),
+                Weight::from_blob(&handle, std::sync::Arc::new(blob)).unwrap(),
+            ] {
+                let layout = weight.info().unwrap().layout;
+                assert_eq!(
+                    layout != plain.info().unwrap().layout,
+                    other,
+                    "{format:?} {hint:?} {layout} {isa}"
+                );
+                for (compute, most) in [
+                    (F32, 1e-6),
+                    (F32Fast16F, 1e-3),
+                    (F32Fast16BF, 4e-3),
+                    (F32Fast16I, 5e-5),
+                    (F32Fast8I, 1e-2),
+                ] {
+                    let mut y = vec![0f32; tokens * rows];
+                    handle
+                        .linear(&weight, Matrix::new(&values, tokens, cols).unwrap())
+                        .compute(compute)
+                        .run(MatrixMut::new(&mut y, tokens, rows).unwrap())
+                        .unwrap();
+                    let error = relative_error(&y, &expected);
+                    assert!(error <= most, "{format:?} {hint:?} {compute:?}: {error}");
+                }
+            }
+        }
+    }
+
+    if std::env::var_os("FP6LLM_CPU_ISA").is_none() {
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "every_compute_type_works_whatever_the_hint"])
+            .env("FP6LLM_CPU_ISA", "avx2")
+            .output()
+            .unwrap();
+        assert!(
+            run.status.success(),
+            "on AVX2: {}",
+            String::from_utf8_lossy(&run.stdout)
         );
     }
 }

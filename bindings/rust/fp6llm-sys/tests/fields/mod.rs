@@ -144,6 +144,16 @@ pub fn layout() -> Vec<String> {
             offset_of!(fp6llmQuantConfig_t, scaleSearch),
             size_of_field(|s: &fp6llmQuantConfig_t| &s.scaleSearch)
         ),
+        format!(
+            "fp6llmQuantConfig_t.computeHint {} {}",
+            offset_of!(fp6llmQuantConfig_t, computeHint),
+            size_of_field(|s: &fp6llmQuantConfig_t| &s.computeHint)
+        ),
+        format!(
+            "fp6llmQuantConfig_t.reserved {} {}",
+            offset_of!(fp6llmQuantConfig_t, reserved),
+            size_of_field(|s: &fp6llmQuantConfig_t| &s.reserved)
+        ),
         format!("fp6llmQuantStats_t {}", size_of::<fp6llmQuantStats_t>()),
         format!(
             "fp6llmQuantStats_t.structSize {} {}",
