@@ -1,17 +1,23 @@
 // The functions behind the _INIT macros. They write the structs as ABI 0 froze them: when a struct
 // grows, its function goes on writing (and declaring in structSize) the first version's fields
 // only, because the caller may have been built against that version.
+#include <cstddef>
+#include <cstring>
+
 #include "capi/src/checks.hpp"
 #include "capi/src/guard.hpp"
 
 namespace fp6llm::capi {
 namespace {
 
+/// `frozen`: bytes of the struct in ABI 0.
 template <typename Struct>
-fp6llmStatus_t initialize(Struct* output, const char* name, const Struct& value) noexcept {
+fp6llmStatus_t initialize(Struct* output, const char* name, Struct value,
+                          size_t frozen = sizeof(Struct)) noexcept {
     return guard([&] {
         check_out(output, name);
-        *output = value;
+        value.structSize = frozen;
+        std::memcpy(output, &value, frozen);
     });
 }
 
@@ -29,7 +35,8 @@ fp6llmStatus_t fp6llmDeviceInfoInit(fp6llmDeviceInfo_t* info) {
 }
 
 fp6llmStatus_t fp6llmQuantConfigInit(fp6llmQuantConfig_t* config) {
-    return initialize(config, "config", fp6llmQuantConfig_t FP6LLM_QUANT_CONFIG_INIT);
+    return initialize(config, "config", fp6llmQuantConfig_t FP6LLM_QUANT_CONFIG_INIT,
+                      offsetof(fp6llmQuantConfig_t, computeHint));
 }
 
 fp6llmStatus_t fp6llmQuantStatsInit(fp6llmQuantStats_t* stats) {

@@ -293,11 +293,12 @@ typedef struct fp6llmQuantConfig_t {
                                  neighbouring exponents), the least squared error wins. */
     int32_t
         computeHint;  /**< 0, or the ::fp6llmComputeType_t that most products with a weight will ask
-                                 for: its memory is laid out for that. Codes, scales and results stay
-                                 the same, and every compute type works. Today it matters for
+                                 for: its memory is laid out for that. Codes and scales stay the same,
+                                 every compute type works and keeps its precision. Today it matters for
                                  32F_FAST_8I and the formats E2M3, E2M2 and E2M1 (row scales, MX, groups
                                  of a multiple of 32) on CPUs with AVX2 and no AVX-512: int8 products of
-                                 few tokens get faster, others slower (docs/layouts.md, S8). */
+                                 few tokens get faster, others slower (docs/layouts.md, S8). Appended
+                                 after ABI 0: see fp6llmQuantConfigInit(). */
     int32_t reserved; /**< Must be 0. */
 } fp6llmQuantConfig_t;
 /** Initializer of ::fp6llmQuantConfig_t. E3M2, fp32 row scales, nearest even, NaN and Inf are errors. */
@@ -384,7 +385,8 @@ typedef struct fp6llmHeuristicResult_t {
 /** @name Struct initializers
  *  The functions behind the `_INIT` macros, for languages without macros. They write the fields that
  *  ABI 0 froze and set `structSize` to their size; fields that later versions append then count as
- *  zero, so a caller built against an older header is never overrun.
+ *  zero, so a caller built against an older header is never overrun. Who sets such a field makes the
+ *  struct zero before the call and sets `structSize` to its size after.
  *  @retval FP6LLM_STATUS_SUCCESS        the struct is initialized
  *  @retval FP6LLM_STATUS_INVALID_VALUE  the pointer is NULL
  *  @{ */

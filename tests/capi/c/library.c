@@ -99,23 +99,26 @@ static void test_devices(void) {
         CHECK_OK(fp6llmGetDeviceInfo(FP6LLM_BACKEND_CUDA, i, &info));
 }
 
-/* The function must leave what the macro makes, whatever was there before. */
-#define CHECK_INIT(Type, function, macro)                 \
-    do {                                                  \
-        const Type expected = macro;                      \
-        Type got;                                         \
-        memset(&got, 0xA5, sizeof(got));                  \
-        CHECK_OK(function(&got));                         \
-        CHECK(memcmp(&got, &expected, sizeof(got)) == 0); \
-        CHECK(got.structSize == sizeof(Type));            \
+/* The function must leave what the macro makes in the `frozen` bytes that ABI 0 had, whatever was there
+ * before, and touch nothing of what came later. */
+#define CHECK_INIT_OF(Type, function, frozen, ...)                                           \
+    do {                                                                                     \
+        Type expected = __VA_ARGS__, got, pattern;                                           \
+        expected.structSize = (frozen);                                                      \
+        memset(&pattern, 0xA5, sizeof(pattern));                                             \
+        got = pattern;                                                                       \
+        CHECK_OK(function(&got));                                                            \
+        CHECK(memcmp(&got, &expected, (frozen)) == 0);                                       \
+        CHECK(memcmp((char*)&got + (frozen), (char*)&pattern, sizeof(got) - (frozen)) == 0); \
     } while (0)
+#define CHECK_INIT(Type, function, ...) CHECK_INIT_OF(Type, function, sizeof(Type), __VA_ARGS__)
 
 static void test_initializers(void) {
     const fp6llmQuantConfig_t quant = FP6LLM_QUANT_CONFIG_INIT;
     const fp6llmHandleConfig_t handle = FP6LLM_HANDLE_CONFIG_INIT;
     CHECK_INIT(fp6llmHandleConfig_t, fp6llmHandleConfigInit, FP6LLM_HANDLE_CONFIG_INIT);
     CHECK_INIT(fp6llmDeviceInfo_t, fp6llmDeviceInfoInit, FP6LLM_DEVICE_INFO_INIT);
-    CHECK_INIT(fp6llmQuantConfig_t, fp6llmQuantConfigInit, FP6LLM_QUANT_CONFIG_INIT);
+    CHECK_INIT_OF(fp6llmQuantConfig_t, fp6llmQuantConfigInit, 40, FP6LLM_QUANT_CONFIG_INIT);
     CHECK_INIT(fp6llmQuantStats_t, fp6llmQuantStatsInit, FP6LLM_QUANT_STATS_INIT);
     CHECK_INIT(fp6llmWeightInfo_t, fp6llmWeightInfoInit, FP6LLM_WEIGHT_INFO_INIT);
     CHECK_INIT(fp6llmEpilogue_t, fp6llmEpilogueInit, FP6LLM_EPILOGUE_INIT);
