@@ -37,7 +37,7 @@ struct BlockSums {
     /// Adds those of a tile of each panel.
     FP6LLM_AVX2_MEMBER void add_tile(const uint8_t* tile, const uint8_t* panel_end,
                                      int64_t panel_bytes, const float* x) {
-        prefetch_panels<kPanels>(tile, panel_end, panel_bytes);
+        prefetch_panels<kPanels, kDirectAhead>(tile, panel_end, panel_bytes);
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
             Tile::decode(tile + p * panel_bytes,
