@@ -67,6 +67,7 @@ void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_
         decode_columns<Tile>(weight, panel, k0, count, out, no_scale, keep);
     } else {
         const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
+            scales.prefetch_next(group);
             store_values(to, scales.at(group));
         };
         const auto apply = [](Floats placed, const float* scale) FP6LLM_AVX2_INLINE_LAMBDA {
@@ -179,7 +180,7 @@ template <class Tile>
 void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
                     float* block, void* scratch) {
     PanelScales scales;
-    prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
+    prepare_scales(weight, panel, 1, placed_base(Tile::kPlacedExponent), scratch, &scales);
     const int64_t padded = weight.k_tiles * kTileCols;
     // The last tile's tokens, if it is multiplied while blocks are decoded.
     const int64_t last = x.count % kGemmTile;

@@ -57,6 +57,7 @@ struct BlockSums {
     FP6LLM_AVX2_MEMBER void add_to(float* totals, const PanelScales* scales, int64_t group) {
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
+            scales[p].prefetch_next(group);
             const Floats scale = kMx ? scales[p].power_at(group) : scales[p].at(group);
             FP6LLM_AVX2_UNROLL
             for (int t = 0; t < kTokens; ++t) {
@@ -141,7 +142,7 @@ void multiply_token(const CpuWeightView& weight, int64_t panel, const PackedToke
     const double base = placed_base(Tile::kPlacedExponent);
     PanelScales scales[kPanels];
     for (int p = 0; p < kPanels; ++p, scratch += scale_scratch_bytes(weight.cols))
-        prepare_scales(weight, panel + p, base, scratch, &scales[p]);
+        prepare_scales(weight, panel + p, kPanels, base, scratch, &scales[p]);
     const float* columns = packed_tile(x, weight.k_tiles * kTileCols, 0);
     multiply_tokens<Tile, kPanels, 1>(weight, panel, scales, columns, sums);
     for (int p = 0; p < kPanels; ++p)
@@ -163,7 +164,7 @@ template <class Tile, int kTile>
 void multiply_fused(const CpuWeightView& weight, int64_t panel, const PackedTokens& x, float* sums,
                     void* scratch) {
     PanelScales scales;
-    prepare_scales(weight, panel, placed_base(Tile::kPlacedExponent), scratch, &scales);
+    prepare_scales(weight, panel, 1, placed_base(Tile::kPlacedExponent), scratch, &scales);
     for (int64_t t = 0; t < x.count; t += kTile) {
         float* totals = sums + t * 16;
         const float* block = packed_tile(x, weight.k_tiles * kTileCols, t);

@@ -127,18 +127,6 @@ FP6LLM_AVX2_INLINE void multiply_tiles(Position& at, int64_t tiles, const Times&
     }
 }
 
-/// Asks for a panel's scales of some groups later, of this pass over kPanels panels or of the next one.
-template <int kPanels>
-FP6LLM_AVX2_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel, int64_t group) {
-    constexpr int64_t kBytesAhead = 512;
-    const bool mx = weight.scale_mode == ScaleMode::kMx;
-    const int64_t ahead = group + kBytesAhead / (mx ? 16 : 64);
-    const int64_t at = weight.scale_index(panel + (ahead < weight.groups ? 0 : kPanels - 1), ahead);
-    _mm_prefetch(mx ? reinterpret_cast<const char*>(weight.e8m0 + at)
-                    : reinterpret_cast<const char*>(weight.scales + at),
-                 _MM_HINT_T0);
-}
-
 /// sums [kPanels or kTokens][16] += all columns, row or group scales. Not inlined: its hot loop needs all
 /// registers.
 template <Scales kScales, int kPanels, int kTokens>
@@ -155,7 +143,7 @@ __attribute__((noinline)) void multiply_groups(const CpuWeightView& weight, int6
         multiply_tiles(at, (stop - k) / kTileCols, Once{}, part);
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
-            if (kScales == Scales::kGroup) prefetch_scales<kPanels>(weight, panel + p, group);
+            if (kScales == Scales::kGroup) prefetch_scales(weight, panel + p, group, kPanels);
             add_part<kScales>(part[p], s + block * kTokens, 1.0f,
                               weight.scales + weight.scale_index(panel + p, group), sums + 16 * p);
         }
@@ -222,7 +210,7 @@ __attribute__((noinline)) void multiply_spans(const CpuWeightView& weight, int64
         FP6LLM_AVX2_UNROLL
         for (int p = 0; p < kPanels; ++p) {
             exponents[p] = weight.e8m0 + weight.scale_index(panel + p, group);
-            prefetch_scales<kPanels>(weight, panel + p, group);
+            prefetch_scales(weight, panel + p, group, kPanels);
             span[p] = prepare_span(exponents[p], groups, times.of[p]);
             near = near && are_within(span[p], kRange);
         }
@@ -291,7 +279,6 @@ void gemv(const CpuWeightView& weight, int64_t panel, int panels, const PackedTo
 void fused(const CpuWeightView& weight, int64_t panel, int, const PackedTokens& x, float* sums,
            void*) {
     const PackedTile<SignedI8Steps> layout(weight.k_tiles * kTileCols);
-    prefetch_next_scales(weight, panel);
     for (int64_t t = 0; t < x.count; t += kFusedI8Tile) {
         const uint32_t* packed = layout.at(x, t);
         float* of_tile = sums + t * 16;

@@ -352,7 +352,6 @@ void multiply(const CpuWeightView& weight, int64_t panel, int, const PackedToken
     auto* block = static_cast<Block*>(scratch);
     double factors[16];
     row_factors(weight, panel, kUnit, factors);
-    prefetch_next_scales(weight, panel);
     switch (weight.scale_mode) {
         case ScaleMode::kRow:
             multiply_panel<Ops, Tile, Scales::kRow>(weight, panel, x, sums, block);

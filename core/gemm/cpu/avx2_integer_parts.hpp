@@ -87,6 +87,7 @@ static inline void cut_groups(const CpuWeightView& weight, int64_t panel, Block*
         stop = group_end < stop ? group_end : stop;
         stop = block->end < stop ? block->end : stop;
         const float* scale = weight.scales + weight.scale_index(panel, group);
+        prefetch_scales(weight, panel, group, /*panels=*/1);
         block->parts[count] = {stop - k, at, scale, 0, 0, nullptr};
         if (stop == group_end) ++group;
     }
@@ -105,6 +106,7 @@ static inline void cut_spans(const CpuWeightView& weight, int64_t panel, Block* 
     constexpr int kRange = Ops::template kRange<Tile>;
     int64_t count = 0, chunk = 0;
     for (int64_t k = 0; k < columns; k += kSpanColumns) {
+        prefetch_scales(weight, panel, first_group + chunk, /*panels=*/1);
         const int64_t rest = weight.groups - first_group - chunk;
         if (rest <= 0) break;  // columns past the last group are padding
         const int64_t groups = rest < kSpanGroups ? rest : kSpanGroups;

@@ -20,10 +20,17 @@ struct PanelScales {
     const float* values;   ///< [groups][16], or nullptr: see bytes; ones for ScaleMode::kRow
     const uint8_t* bytes;  ///< [groups][16] exponents, biased as fp32's
     double factor[16];     ///< of the sums of each row
+    const char* next;      ///< what a later panel's are made of, [groups][group_bytes]
+    int64_t group_bytes;
 
     FP6LLM_AVX2_MEMBER Floats at(int64_t group) const {
         if (values != nullptr) return load_values(values + group * 16);
         return power_at(group);
+    }
+
+    /// Asks for what the later panel needs at the same place.
+    FP6LLM_AVX2_MEMBER void prefetch_next(int64_t group) const {
+        _mm_prefetch(next + group * group_bytes, _MM_HINT_T1);
     }
 
     /// The same where values is nullptr.
@@ -127,23 +134,35 @@ static inline void normalize_groups(const float* scales, int64_t groups, double 
     }
 }
 
-/// Asks for the scales of the panel after `panel`, which is likely next: they are read first there,
-/// and would be waited for.
-FP6LLM_AVX2_INLINE void prefetch_next_scales(const CpuWeightView& weight, int64_t panel) {
-    if (panel + 1 == weight.panels) return;
-    const bool mx = weight.scale_mode == ScaleMode::kMx;
-    const int64_t next = weight.scale_index(panel + 1, 0);
-    const char* scales = mx ? reinterpret_cast<const char*>(weight.e8m0 + next)
-                            : reinterpret_cast<const char*>(weight.scales + next);
-    const int64_t bytes = weight.groups * (mx ? 16 : 64);
-    for (int64_t i = 0; i < bytes; i += 64)
-        _mm_prefetch(scales + i, _MM_HINT_T1);
+/// Bytes of a panel's scales of a group.
+FP6LLM_AVX2_INLINE int64_t group_scale_bytes(const CpuWeightView& weight) {
+    return weight.scale_mode == ScaleMode::kMx ? 16 : 64;
 }
 
-/// Prepares the scales of a panel; `base` undoes the powers of two of weights and activations.
-/// `scratch` holds scale_scratch_bytes().
-static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, double base,
-                                  void* scratch, PanelScales* out) {
+/// A panel's scales.
+FP6LLM_AVX2_INLINE const char* scale_address(const CpuWeightView& weight, int64_t panel) {
+    const int64_t at = weight.scale_index(panel, 0);
+    return weight.scale_mode == ScaleMode::kMx ? reinterpret_cast<const char*>(weight.e8m0 + at)
+                                               : reinterpret_cast<const char*>(weight.scales + at);
+}
+
+/// Asks for a panel's scales of some groups later, or for those of a panel `panels` later, as many as are
+/// multiplied at once.
+FP6LLM_AVX2_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel, int64_t group,
+                                        int panels) {
+    constexpr int64_t kBytesAhead = 512;
+    const int64_t bytes = group_scale_bytes(weight), ahead = group + kBytesAhead / bytes;
+    const int64_t of = ahead < weight.groups ? panel : panel + panels - 1;
+    _mm_prefetch(scale_address(weight, of) + ahead * bytes, _MM_HINT_T0);
+}
+
+/// Prepares the scales of a panel, one of `panels` that are multiplied at once; `base` undoes the powers of
+/// two of weights and activations. `scratch` holds scale_scratch_bytes().
+static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, int panels,
+                                  double base, void* scratch, PanelScales* out) {
+    const int64_t next = panel + panels < weight.panels ? panel + panels : panel;
+    out->next = scale_address(weight, next);
+    out->group_bytes = group_scale_bytes(weight);
     float* values = static_cast<float*>(scratch);
     uint8_t* bytes = static_cast<uint8_t*>(scratch);
     out->values = weight.scale_mode == ScaleMode::kMx ? nullptr : values;
@@ -162,7 +181,6 @@ static inline void prepare_scales(const CpuWeightView& weight, int64_t panel, do
             normalize_mx(weight.e8m0 + first, weight.groups, base, bytes, out->factor);
             break;
     }
-    prefetch_next_scales(weight, panel);
 }
 
 /// factor[r] = unit, times the scale of row r with ScaleMode::kRow.
