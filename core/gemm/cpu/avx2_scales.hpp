@@ -88,13 +88,26 @@ static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base
     const auto load = [&](int64_t g) FP6LLM_AVX2_INLINE_LAMBDA {
         return _mm_loadu_si128(reinterpret_cast<const __m128i*>(e8m0 + g * 16));
     };
-    __m128i largest = _mm_setzero_si128();
-    for (int64_t g = 0; g < groups; ++g)
-        largest = _mm_max_epu8(largest, load(g));
-    const __m128i top = _mm_set1_epi8(static_cast<char>(254));
-    for (int64_t g = 0; g < groups; ++g) {
-        const __m128i biased = _mm_subs_epu8(top, _mm_subs_epu8(largest, load(g)));
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(normalized + g * 16), biased);
+    const auto load_two = [&](int64_t g) FP6LLM_AVX2_INLINE_LAMBDA {
+        return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(e8m0 + g * 16));
+    };
+    const int64_t even = groups / 2 * 2;
+    __m256i two = _mm256_setzero_si256();
+    for (int64_t g = 0; g < even; g += 2)
+        two = _mm256_max_epu8(two, load_two(g));
+    __m128i largest =
+        _mm_max_epu8(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+    if (even != groups) largest = _mm_max_epu8(largest, load(even));
+    two = _mm256_broadcastsi128_si256(largest);
+    const __m256i top = _mm256_set1_epi8(static_cast<char>(254));
+    for (int64_t g = 0; g < even; g += 2) {
+        const __m256i biased = _mm256_subs_epu8(top, _mm256_subs_epu8(two, load_two(g)));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(normalized + g * 16), biased);
+    }
+    if (even != groups) {
+        const __m128i biased =
+            _mm_subs_epu8(_mm256_castsi256_si128(top), _mm_subs_epu8(largest, load(even)));
+        _mm_storeu_si128(reinterpret_cast<__m128i*>(normalized + even * 16), biased);
     }
     alignas(16) uint8_t bytes[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(bytes), largest);
