@@ -44,7 +44,7 @@ struct Set {
                        avx2::kGemmI8, /*min_tokens=*/5),
               for_s8(make_row(106, "avx2_s8_gemv_i8", Arithmetic::kI8, 2, 1, avx2::kGemvTile,
                               kS8Columns, avx2::kS8GemvI8)),
-              for_s8(make_row(107, "avx2_s8_fused_i8", Arithmetic::kI8, 1, 8, avx2::kFusedI8Tile,
+              for_s8(make_row(107, "avx2_s8_fused_i8", Arithmetic::kI8, 1, avx2::kFusedI8Tile, avx2::kFusedI8Tile,
                               kS8Columns, avx2::kS8FusedI8)),
               for_s8(make_row(108, "avx2_s8_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile,
                               kS8Columns, avx2::kS8GemmI8)),

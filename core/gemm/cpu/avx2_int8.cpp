@@ -3,7 +3,7 @@
 // cannot saturate (4 * 60 * 127 < 2^15): two of its results are added before pmaddwd.
 //
 //   gemv    1 token: two panels per pass, which share the activations. Bound by reading
-//   fused   up to 8 tokens: one panel, half its rows at a time, decoded once for every four
+//   fused   up to 4 tokens: one panel, half its rows at a time
 //
 // Parts and spans are those of kernel.hpp; the groups of a span with MX scales count powers of two
 // (avx2_integer_parts.hpp) by way of pmaddwd.

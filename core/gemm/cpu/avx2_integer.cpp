@@ -246,7 +246,7 @@ FP6LLM_AVX2_INLINE void multiply_step(const uint8_t* weights, const uint32_t* x,
 /// sums [kTokens][16] += block * a packed tile, x and s its first step and scale; `unit` takes back
 /// what spans of MX groups count more. Not inlined: its hot loop needs all registers.
 template <class Ops, Scales kScales, int kTokens>
-__attribute__((noinline)) void multiply_tile(const Block& block, float unit, const uint32_t* x,
+__attribute__((noinline)) void multiply_tile(Block& block, float unit, const uint32_t* x,
                                              const float* s, float* sums) {
     constexpr bool kTimes = Ops::kTimes && kScales == Scales::kMx;
     static_assert(!kTimes || kUnrolledSteps * Ops::kStepColumns == kChunkColumns);
@@ -255,6 +255,8 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
     [[maybe_unused]] alignas(32) int32_t of_groups[kMostSpanGroups][kTokens][16];
     for (int64_t i = 0; i < block.part_count; ++i) {
         const Part& part = block.parts[i];
+        for (int64_t line = 0; line < block.ask_lines; ++line, block.ask += 64)
+            _mm_prefetch(reinterpret_cast<const char*>(block.ask), _MM_HINT_T1);
         Lanes sum[kTokens];
         Lanes start = {_mm256_setzero_si256(), _mm256_setzero_si256()};
         if (Ops::kStarts) start = load_lanes(reinterpret_cast<const uint8_t*>(block.start[i]));
@@ -294,7 +296,7 @@ __attribute__((noinline)) void multiply_tile(const Block& block, float unit, con
 }
 
 template <class Ops, Scales kScales>
-void multiply_tokens(const Block& block, float unit, const uint32_t* packed, int64_t padded,
+void multiply_tokens(Block& block, float unit, const uint32_t* packed, int64_t padded,
                      int64_t tokens, float* sums) {
     const uint32_t* x = packed + block.first / Ops::kStepColumns * tokens;
     const float* s =
@@ -311,6 +313,15 @@ void multiply_tokens(const Block& block, float unit, const uint32_t* packed, int
         default:
             return multiply_tile<Ops, kScales, 5>(block, unit, x, s, sums);
     }
+}
+
+/// Shares out the lines of the block that comes next, at `next`: processors' own prefetching starts anew at
+/// each block, and decoding would wait.
+inline void ask_for_next(Block* block, const uint8_t* next, int64_t tokens) {
+    const int64_t lines = (block->end - block->first) / kTileCols * kTileBytes / 64;
+    const int64_t turns = (tokens + kIntegerTile - 1) / kIntegerTile * block->part_count;
+    block->ask = next;
+    block->ask_lines = turns > 0 ? (lines + turns - 1) / turns : 0;
 }
 
 /// sums [x.count][16] of a panel, but for the factors that come last.
@@ -333,6 +344,7 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedToke
             cut_groups<Ops::kBlockColumns>(weight, panel, block);
         }
         tile = Ops::template decode<Tile, kScales == Scales::kMx>(tile, block);
+        ask_for_next(block, block->end < padded ? tile : weight.next_tiles(panel, 1), x.count);
         for (int64_t t = 0; t < x.count; t += kIntegerTile) {
             const int64_t count = x.count - t < kIntegerTile ? x.count - t : kIntegerTile;
             multiply_tokens<Ops, kScales>(*block, kUnit, layout.at(x, t), padded, count,

@@ -45,6 +45,8 @@ struct Block {
     Part parts[kMaxParts];
     int64_t part_count;
     int64_t first, end;
+    const uint8_t* ask;  ///< what of the tiles of the block that comes next has not been asked for,
+    int64_t ask_lines;   ///< so many lines for each part that is multiplied with a tile of tokens
 };
 
 FP6LLM_AVX2_INLINE void store_lanes(void* to, Lanes a) {

@@ -95,8 +95,7 @@ static inline void normalize_mx(const uint8_t* e8m0, int64_t groups, double base
     __m256i two = _mm256_setzero_si256();
     for (int64_t g = 0; g < even; g += 2)
         two = _mm256_max_epu8(two, load_two(g));
-    __m128i largest =
-        _mm_max_epu8(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
+    __m128i largest = _mm_max_epu8(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1));
     if (even != groups) largest = _mm_max_epu8(largest, load(even));
     two = _mm256_broadcastsi128_si256(largest);
     const __m256i top = _mm256_set1_epi8(static_cast<char>(254));
