@@ -205,6 +205,7 @@ fp6llmStatus_t fp6llmWeightGetInfo(fp6llmWeight_t weight, fp6llmWeightInfo_t* in
         out.scaleMode = static_cast<int32_t>(spec.scale_mode);
         out.groupSize = static_cast<int32_t>(spec.group_size);
         out.scaleType = static_cast<int32_t>(spec.scale_type);
+        out.computeHint = static_cast<int32_t>(spec.compute_hint);
         out.backend = source.backend;
         out.device = source.device;
         out.codeBytes = sizes.code_bytes;

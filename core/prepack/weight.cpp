@@ -239,8 +239,7 @@ std::unique_ptr<Weight> Weight::from_codes(const QuantSpec& spec, int64_t rows, 
     weight->own_ = AlignedBuffer(weight->bytes_);
     weight->spec_ = stored_spec(spec);
     pack_blob(spec, rows, cols, codes, scales, weight->own_.data(), executor);
-    weight->view_ =
-        make_view(weight->spec_, packed_swizzle(spec), rows, cols, geometry, weight->own_.data());
+    weight->set_view(packed_swizzle(spec), rows, cols, geometry, weight->own_.data());
     return weight;
 }
 
@@ -285,7 +284,7 @@ std::unique_ptr<Weight> Weight::from_floats(const QuantSpec& spec, const MatrixV
     });
     if (!is_allowed) quantizer.require_finite(executor);
     write_frame(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
-    weight->view_ = make_view(weight->spec_, swizzle, w.rows, w.cols, geometry, blob);
+    weight->set_view(swizzle, w.rows, w.cols, geometry, blob);
     return weight;
 }
 
@@ -307,8 +306,14 @@ std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
     std::unique_ptr<Weight> weight(new Weight);
     weight->spec_ = spec;
     weight->bytes_ = static_cast<size_t>(geometry.total_bytes);
-    weight->view_ = make_view(spec, swizzle, header.rows, header.cols, geometry, blob);
+    weight->set_view(swizzle, header.rows, header.cols, geometry, blob);
     return weight;
+}
+
+void Weight::set_view(CpuSwizzle swizzle, int64_t rows, int64_t cols, const BlobGeometry& geometry,
+                      const uint8_t* blob) noexcept {
+    view_ = make_view(spec_, swizzle, rows, cols, geometry, blob);
+    spec_.compute_hint = swizzle == CpuSwizzle::kS8 ? ComputeType::kF32FastI8 : ComputeType{};
 }
 
 const char* Weight::layout_name() const noexcept {

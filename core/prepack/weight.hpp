@@ -20,6 +20,8 @@
 
 namespace fp6llm {
 
+struct BlobGeometry;
+
 /// A CPU weight, or some columns of one, as kernels see it. All pointers are 64-byte aligned.
 struct CpuWeightView {
     int64_t rows;     ///< OC
@@ -87,7 +89,8 @@ class Weight {
     static std::unique_ptr<Weight> from_blob(const uint8_t* blob, size_t bytes);
 
     const CpuWeightView& cpu() const noexcept { return view_; }
-    /// Format, scale mode, group size and scale type; the rest of the spec is default.
+    /// Format, scale mode, group size, scale type and, where the layout is for it, compute_hint; the rest of
+    /// the spec is default.
     const QuantSpec& spec() const noexcept { return spec_; }
     size_t bytes() const noexcept { return bytes_; }
     bool is_view() const noexcept { return own_.data() == nullptr; }
@@ -98,6 +101,10 @@ class Weight {
 
   private:
     Weight() = default;
+
+    /// The view of `blob`, packed as spec_ says.
+    void set_view(CpuSwizzle swizzle, int64_t rows, int64_t cols, const BlobGeometry& geometry,
+                  const uint8_t* blob) noexcept;
 
     QuantSpec spec_;
     CpuWeightView view_{};

@@ -70,7 +70,7 @@ FIELD(fp6llmWeightInfo_t, scaleType, 36, 4);
 FIELD(fp6llmWeightInfo_t, backend, 40, 4);
 FIELD(fp6llmWeightInfo_t, device, 44, 4);
 FIELD(fp6llmWeightInfo_t, isView, 48, 4);
-FIELD(fp6llmWeightInfo_t, reserved, 52, 4);
+FIELD(fp6llmWeightInfo_t, computeHint, 52, 4);
 FIELD(fp6llmWeightInfo_t, bytes, 56, 8);
 FIELD(fp6llmWeightInfo_t, codeBytes, 64, 8);
 FIELD(fp6llmWeightInfo_t, scaleBytes, 72, 8);

@@ -196,6 +196,7 @@ TEST_F(IntegerTypes, AHintChangesNeitherCodesNorExactProducts) {
         ASSERT_EQ(fp6llmWeightGetInfo(hinted.get(), &info), 0);
         const bool bytes = isa() == "avx2" && config.format != FP6LLM_R_6F_E3M2;
         EXPECT_EQ(info.layout == std::string("cpu-s8/1"), bytes) << info.layout;
+        EXPECT_EQ(info.computeHint, bytes ? FP6LLM_COMPUTE_32F_FAST_8I : 0);
 
         size_t code_bytes = 0, scale_bytes = 0;
         ASSERT_EQ(fp6llmQuantGetSizes(&config, kRows, kCols, &code_bytes, &scale_bytes), 0);

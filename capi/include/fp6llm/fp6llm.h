@@ -327,21 +327,21 @@ typedef struct fp6llmQuantStats_t {
 
 /** A weight object as fp6llmWeightGetInfo() describes it. */
 typedef struct fp6llmWeightInfo_t {
-    size_t structSize; /**< sizeof(fp6llmWeightInfo_t) */
-    int64_t rows;      /**< Output channels (OC). */
-    int64_t cols;      /**< Input channels (IC). */
-    int32_t format;    /**< ::fp6llmDataType_t; never AUTO. */
-    int32_t scaleMode; /**< ::fp6llmScaleMode_t */
-    int32_t groupSize; /**< Columns per scale; 0 for ROW. */
-    int32_t scaleType; /**< Type of the scales that export gives back. */
-    int32_t backend;   /**< ::fp6llmBackend_t: CPU or CUDA */
-    int32_t device;    /**< Device ordinal. */
-    int32_t isView;    /**< 1 when the memory is the caller's blob. */
-    int32_t reserved;  /**< 0 */
-    size_t bytes;      /**< Bytes held on the device: packed codes, scales, padding, header. */
-    size_t codeBytes;  /**< Bytes of the plain codes that export writes. */
-    size_t scaleBytes; /**< Bytes of the scales that export writes. */
-    char layout[32];   /**< Name and version of the internal layout, e.g. "cpu-s16/1". */
+    size_t structSize;   /**< sizeof(fp6llmWeightInfo_t) */
+    int64_t rows;        /**< Output channels (OC). */
+    int64_t cols;        /**< Input channels (IC). */
+    int32_t format;      /**< ::fp6llmDataType_t; never AUTO. */
+    int32_t scaleMode;   /**< ::fp6llmScaleMode_t */
+    int32_t groupSize;   /**< Columns per scale; 0 for ROW. */
+    int32_t scaleType;   /**< Type of the scales that export gives back. */
+    int32_t backend;     /**< ::fp6llmBackend_t: CPU or CUDA */
+    int32_t device;      /**< Device ordinal. */
+    int32_t isView;      /**< 1 when the memory is the caller's blob. */
+    int32_t computeHint; /**< ::fp6llmComputeType_t that its memory is laid out for; 0 = for all. */
+    size_t bytes;        /**< Bytes held on the device: packed codes, scales, padding, header. */
+    size_t codeBytes;    /**< Bytes of the plain codes that export writes. */
+    size_t scaleBytes;   /**< Bytes of the scales that export writes. */
+    char layout[32];     /**< Name and version of the internal layout, e.g. "cpu-s16/1". */
 } fp6llmWeightInfo_t;
 /** Initializer of ::fp6llmWeightInfo_t. An empty description. */
 #define FP6LLM_WEIGHT_INFO_INIT                                              \

@@ -198,9 +198,10 @@ TEST(Weight, AHintStaysWithAutosChoice) {
             Weight::from_floats(spec, {w.data(), DataType::kF32, rows, cols, cols}, executor);
         QuantSpec chosen = weight->spec();
         EXPECT_EQ(chosen.format, uniform ? DataType::kE2M3 : DataType::kE3M2);
-        EXPECT_EQ(chosen.compute_hint, ComputeType{});
         chosen.compute_hint = kInt8;
         EXPECT_EQ(weight->cpu().swizzle, packed_swizzle(chosen));
+        const bool bytes = weight->cpu().swizzle == CpuSwizzle::kS8;
+        EXPECT_EQ(weight->spec().compute_hint, bytes ? kInt8 : ComputeType{});
     }
 }
 
@@ -271,18 +272,27 @@ class BlobTest : public testing::Test {
         }
     }
 
-    /// Changes the header and makes its checksum right again.
-    template <typename Change>
-    Status status_with(Change&& change) {
+    /// Calls body() on the blob with a changed header whose checksum is right again.
+    template <typename Change, typename Body>
+    auto with_header(Change&& change, Body&& body) {
         BlobHeader header;
         std::memcpy(&header, buffer_.data(), sizeof header);
         const BlobHeader original = header;
         change(header);
         header.checksum = blob_checksum(header);
         std::memcpy(buffer_.data(), &header, sizeof header);
-        const Status status = status_of(bytes_);
+        const auto result = body();
         std::memcpy(buffer_.data(), &original, sizeof original);
-        return status;
+        return result;
+    }
+    template <typename Change>
+    Status status_with(Change&& change) {
+        return with_header(change, [&] { return status_of(bytes_); });
+    }
+    template <typename Change>
+    ComputeType hint_with(Change&& change) {
+        return with_header(
+            change, [&] { return Weight::from_blob(buffer_.data(), bytes_)->spec().compute_hint; });
     }
 
     SerialExecutor executor_;
@@ -322,6 +332,8 @@ TEST_F(BlobTest, FieldsAreCheckedEvenWithAValidChecksum) {
     EXPECT_EQ(status_with([](H h) { h.backend = 2; }), Status::kArchMismatch);
     EXPECT_EQ(status_with([](H h) { h.layout = 9; }), Status::kNotSupported);
     EXPECT_EQ(status_with([](H h) { h.layout = 3; }), Status::kSuccess);  // S8
+    EXPECT_EQ(hint_with([](H h) { h.layout = 3; }), kInt8);
+    EXPECT_EQ(hint_with([](H h) { h.layout = 2; }), ComputeType{});
     EXPECT_EQ(status_with([](H h) { h.layout = 3, h.format = 32; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.format = 0x1010; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.scale_mode = 5; }), Status::kInvalidValue);
