@@ -25,6 +25,28 @@ func knownWeight(t *testing.T, h *Handle, c quantCase) (*Weight, []float64) {
 	return w, oracle.matrix(format)
 }
 
+// blobWeight is a weight of the blob of codes and scales.
+func blobWeight(t *testing.T, h *Handle, q *Quantized) *Weight {
+	t.Helper()
+	size, err := h.BlobSize(&q.Config, q.Rows, q.Cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := NewBlob(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.PackBlob(Bytes(blob), q); err != nil {
+		t.Fatal(err)
+	}
+	w, err := NewWeightFromBlob(h, Bytes(blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
 func TestLinear(t *testing.T) {
 	t.Run("float32 to float32", testLinear[float32, float32])
 	t.Run("Float16 to Float16", testLinear[Float16, Float16])
@@ -260,11 +282,18 @@ func TestComputeHint(t *testing.T) {
 			q, err := w.Export(h, Plain)
 			if err != nil || !bytes.Equal(q.Codes.Bytes(), expected.Codes.Bytes()) ||
 				!bytes.Equal(q.Scales.Bytes(), expected.Scales.Bytes()) {
-				t.Errorf("%s, hint %d: %v, or other codes", c.name, hint, err)
+				t.Fatalf("%s, hint %d: %v, or other codes", c.name, hint, err)
 			}
-			other := info.ISA == "avx2" && hint == Compute32FFast8I && c.config.Format != E3M2
-			if layout := w.Info().Layout; (layout != plain.Info().Layout) != other {
-				t.Errorf("%s, hint %d: layout %s on %s", c.name, hint, layout, info.ISA)
+			laidOutFor, other := ComputeType(0), info.ISA == "avx2" && hint == Compute32FFast8I && c.config.Format != E3M2
+			if other {
+				laidOutFor = hint
+			}
+			for name, w := range map[string]*Weight{"floats": w, "blob": blobWeight(t, h, q)} {
+				back, err := w.Export(h, Plain)
+				if err != nil || w.Info().ComputeHint != laidOutFor || back.Config.ComputeHint != laidOutFor ||
+					(w.Info().Layout != plain.Info().Layout) != other {
+					t.Errorf("%s from %s, hint %d: %v, %+v on %s", c.name, name, hint, err, w.Info(), info.ISA)
+				}
 			}
 			for compute, most := range map[ComputeType]float64{Compute32F: 1e-6, Compute32FFast16F: 1e-3,
 				Compute32FFast16BF: 4e-3, Compute32FFast16I: 5e-5, Compute32FFast8I: 1e-2} {

@@ -23,7 +23,7 @@ type QuantConfig struct {
 	// ComputeHint is zero, or what most products with a weight will ask for: its memory is laid out for that.
 	// Codes and scales stay the same, and every compute type works. Today it matters for Compute32FFast8I and
 	// E2M3, E2M2, E2M1 (row scales, MX, groups of a multiple of 32) on CPUs with AVX2 and no AVX-512: int8
-	// products of few tokens get faster, others slower. Export does not give it back.
+	// products of few tokens get faster, others slower. Export gives back what the memory is laid out for.
 	ComputeHint ComputeType
 }
 

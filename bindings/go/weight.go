@@ -53,6 +53,8 @@ type WeightInfo struct {
 	IsView     bool     // Whether it is made over a blob.
 	Bytes      int      // Held on the device.
 	Layout     string   // Name and version of the internal layout.
+
+	ComputeHint ComputeType // What its memory is laid out for; zero: for all, whatever hint it was made with.
 }
 
 // NewWeight quantizes w, [outputs, inputs], and packs it. The config may be nil.
@@ -155,6 +157,8 @@ func newWeight(op string, made weightParts, err error) (*Weight, error) {
 			IsView:    info.IsView != 0,
 			Bytes:     int(info.Bytes),
 			Layout:    cString(info.Layout[:]),
+
+			ComputeHint: ComputeType(info.ComputeHint),
 		},
 	}
 	w.cleanup = runtime.AddCleanup(w, func(parts weightParts) { parts.free() }, made)
@@ -212,7 +216,7 @@ func (w *Weight) Info() WeightInfo {
 // config is how the weight's codes and scales read.
 func (w *Weight) config() *QuantConfig {
 	return &QuantConfig{Format: w.info.Format, ScaleMode: w.info.ScaleMode, GroupSize: w.info.GroupSize,
-		ScaleType: w.info.ScaleType}
+		ScaleType: w.info.ScaleType, ComputeHint: w.info.ComputeHint}
 }
 
 // Export gives the codes and scales that a CPU weight was made from, bit for bit, in memory of Go's.

@@ -321,6 +321,7 @@ def test_a_state_dict_leaves_the_hint():
     other.load_state_dict(made.state_dict())
     assert other.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
     assert other._description == made._description
+    assert fp6llm.Weight.from_blob(other.blob).layout == other.codes().to_weight().layout
     assert other.codes().codes.equal(made.codes().codes)
     x = torch.randn(3, 64)
     torch.testing.assert_close(other(x), made(x), rtol=1e-5, atol=1e-5)

@@ -69,11 +69,15 @@ def check_hint(options, isa):
         back = hinted.to_codes()
         numpy.testing.assert_array_equal(back.codes, codes.codes)
         numpy.testing.assert_array_equal(back.scales, codes.scales)
-        assert back.config.compute_hint == hint and codes.config.compute_hint is None
-        # The memory is laid out in the same way, however the weight was made.
-        for weight in (hinted, back.to_weight(), fp6llm.Weight.from_blob(hinted.to_blob())):
-            other = isa == "avx2" and hint == int8 and options["format"] != "e3m2"
+        # The memory is laid out in the same way, however the weight was made, and a weight tells it.
+        other = isa == "avx2" and hint == int8 and options["format"] != "e3m2"
+        of_codes = fp6llm.quantize(w, **options, compute_hint=hint).to_weight()
+        view = fp6llm.Weight.from_blob(hinted.to_blob())
+        of_view = fp6llm.Weight.from_blob(view.to_blob())
+        for weight in (hinted, back.to_weight(), of_codes, view, of_view):
             assert (weight.layout != plain.layout) == other
+            assert weight.config.compute_hint == (hint if other else None)
+            assert weight.to_codes().config == weight.config
             for compute, most in ERRORS.items():
                 error = weight.linear(x, compute=compute) - expected
                 assert numpy.sqrt(numpy.mean(error**2) / numpy.mean(expected**2)) <= most, (hint, compute)
@@ -110,7 +114,8 @@ def test_packed_layouts(layout, format_name):
     back = fp6llm.Weight.from_packed(layout, packed, scales, q.shape, q.config).to_codes()
     numpy.testing.assert_array_equal(back.codes, q.codes)
     hinted = fp6llm.Weight.from_packed(layout, packed, scales, q.shape, q.config, compute_hint="fast_8i")
-    assert hinted.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    of_codes = fp6llm.Weight.from_codes(q.codes, q.scales, q.shape, q.config, compute_hint="fast_8i")
+    assert (hinted.config, hinted.layout) == (of_codes.config, of_codes.layout)
     numpy.testing.assert_array_equal(hinted.to_packed(layout)[0], packed)
 
 

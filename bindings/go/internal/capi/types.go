@@ -390,8 +390,8 @@ type WeightInfo struct {
 	Device int32
 	// 1 when the memory is the caller's blob.
 	IsView int32
-	// 0
-	Reserved int32
+	// ::fp6llmComputeType_t that its memory is laid out for; 0 = for all.
+	ComputeHint int32
 	// Bytes held on the device: packed codes, scales, padding, header.
 	Bytes uint
 	// Bytes of the plain codes that export writes.

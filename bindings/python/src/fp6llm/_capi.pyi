@@ -146,7 +146,7 @@ class fp6llmWeightInfo_t:
     backend: int
     device: int
     isView: int
-    reserved: int
+    computeHint: int
     bytes: int
     codeBytes: int
     scaleBytes: int

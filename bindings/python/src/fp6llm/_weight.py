@@ -44,8 +44,8 @@ class Weight:
     shape: tuple[int, int]
     #: (Backend, ordinal)
     device: tuple[int, int]
-    #: Format, scale mode, group size, scale type, and the compute_hint that it was made with (a blob does not
-    #: tell); the other fields have their defaults.
+    #: Format, scale mode, group size, scale type, and the compute_hint that its memory is laid out for: None
+    #: where that is for all, whatever hint it was made with. The other fields have their defaults.
     config: QuantConfig
     #: What C says of it: layout, bytes, isView, ...
     info: _capi.fp6llmWeightInfo_t
@@ -57,18 +57,9 @@ class Weight:
         raise TypeError("use Weight.from_float, from_codes, from_packed or from_blob")
 
     @classmethod
-    def _made(
-        cls,
-        pointer: Any,
-        handle: Handle | None,
-        like: _arrays.View,
-        config: QuantConfig | None = None,
-        keep: Any = None,
-    ) -> Weight:
-        """Takes over a pointer; `config` is what it was made with, `keep` the blob that it needs."""
+    def _made(cls, pointer: Any, handle: Handle | None, like: _arrays.View, keep: Any = None) -> Weight:
+        """Takes over a pointer; `keep` is the blob that it needs."""
         self = cls._adopt(pointer, keep)
-        if config is not None and config.compute_hint is not None:
-            self.config = make_config(self.config, {"compute_hint": config.compute_hint})
         self._handle = handle
         # Makes what exports return. Not the array itself, which would stay in memory.
         self._maker = _arrays.maker(like)
@@ -89,6 +80,7 @@ class Weight:
             ScaleMode(info.scaleMode),
             info.groupSize,
             None if info.scaleMode == ScaleMode.MX else DataType(info.scaleType),
+            compute_hint=ComputeType(info.computeHint) if info.computeHint else None,
         )
         return self
 
@@ -114,7 +106,7 @@ class Weight:
             )  # fmt: skip
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, read.array, config)
+        return cls._made(pointer, handle, read.array)
 
     @classmethod
     def from_codes(
@@ -137,7 +129,7 @@ class Weight:
             )
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, code_view, config)
+        return cls._made(pointer, handle, code_view)
 
     @classmethod
     def from_packed(
@@ -178,7 +170,7 @@ class Weight:
             )
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, packed_view, config)
+        return cls._made(pointer, handle, packed_view)
 
     @classmethod
     def from_blob(cls, blob: Any, *, handle: Handle | None = None) -> Weight:
@@ -197,7 +189,7 @@ class Weight:
             pointer = _native.fp6llmWeightCreateView(owned.pointer, view.address, view.size)
         finally:
             on._lock.release()
-        return cls._made(pointer, handle, view, keep=view)
+        return cls._made(pointer, handle, view, view)
 
     @classmethod
     def load_blob(cls, path: str | os.PathLike[str], *, handle: Handle | None = None) -> Weight:

@@ -419,8 +419,8 @@ pub struct fp6llmWeightInfo_t {
     pub device: i32,
     /// 1 when the memory is the caller's blob.
     pub isView: i32,
-    /// 0
-    pub reserved: i32,
+    /// [`fp6llmComputeType_t`] that its memory is laid out for; 0 = for all.
+    pub computeHint: i32,
     /// Bytes held on the device: packed codes, scales, padding, header.
     pub bytes: usize,
     /// Bytes of the plain codes that export writes.

@@ -109,7 +109,8 @@ impl QuantConfig {
     }
 
     /// What most products with a weight will ask for: its memory is laid out for that. Codes and scales stay
-    /// the same, and every compute type works; [`Weight::export`](crate::Weight::export) does not give it back.
+    /// the same, and every compute type works. [`Weight::export`](crate::Weight::export) gives back what the
+    /// memory is laid out for.
     ///
     /// Today it matters for [`ComputeType::F32Fast8I`] and E2M3, E2M2 and E2M1 (row scales, MX, groups of a
     /// multiple of 32) on CPUs with AVX2 and no AVX-512: int8 products of few tokens get faster, others slower.

@@ -15,8 +15,8 @@ use crate::memory::{Slice, SliceMut};
 use crate::quantize::check_codes;
 use crate::scales::{zeros, Scales, ScalesMut, ScalesRef};
 use crate::{
-    Backend, Element, Error, Format, Handle, Matrix, PackedLayout, QuantConfig, Quantized,
-    QuantizedRef, Result, Scale, ScaleType,
+    Backend, ComputeType, Element, Error, Format, Handle, Matrix, PackedLayout, QuantConfig,
+    Quantized, QuantizedRef, Result, Scale, ScaleType,
 };
 
 /// A matrix `[rows, cols]` = `[OC, IC]`, quantized and prepacked for one backend and device.
@@ -69,6 +69,8 @@ pub struct WeightInfo {
     pub device: u32,
     /// Whether the memory is a blob of the caller's.
     pub is_view: bool,
+    /// What the memory is laid out for; None: for all, whatever hint the weight was made with.
+    pub compute_hint: Option<ComputeType>,
     /// Bytes held on the device: packed codes, scales, padding, header.
     pub bytes: usize,
     /// Bytes of the plain codes.
@@ -297,6 +299,10 @@ impl Weight {
             backend: Backend::from_raw(info.backend).ok_or_else(newer)?,
             device: info.device.unsigned_abs(),
             is_view: info.isView != 0,
+            compute_hint: match info.computeHint {
+                0 => None,
+                hint => Some(ComputeType::from_raw(hint).ok_or_else(newer)?),
+            },
             bytes: info.bytes,
             code_bytes: info.codeBytes,
             scale_bytes: info.scaleBytes,
@@ -312,15 +318,18 @@ impl Weight {
         Ok(info)
     }
 
-    /// The config that the weight's codes and scales have.
+    /// The config that the weight's codes and scales have, and the hint that its memory is laid out for.
     ///
     /// # Errors
     /// As for [`Weight::info`].
     pub fn config(&self) -> Result<QuantConfig> {
         let info = self.info()?;
-        Ok(QuantConfig::new(info.format)
+        let config = QuantConfig::new(info.format)
             .scale(info.scale)
-            .scale_type(info.scale_type))
+            .scale_type(info.scale_type);
+        Ok(info
+            .compute_hint
+            .map_or(config, |hint| config.compute_hint(hint)))
     }
 
     /// Gives back the plain codes and scales, bit for bit, to host memory. CPU handles; on a GPU see

@@ -360,7 +360,7 @@ fn every_compute_type_works_whatever_the_hint() {
         ] {
             let config = config.compute_hint(hint);
             let hinted = Weight::from_float(&handle, &config, matrix()).unwrap();
-            assert_eq!(hinted.export(&handle).unwrap(), exported);
+            let back = hinted.export(&handle).unwrap();
             // The memory is laid out in the same way, however the weight was made.
             let quantized = handle.quantize(&config, matrix()).unwrap();
             let blob = Blob::pack(&handle, &quantized).unwrap();
@@ -368,14 +368,21 @@ fn every_compute_type_works_whatever_the_hint() {
             for weight in [
                 hinted,
                 Weight::from_codes(&handle, &quantized).unwrap(),
+                Weight::from_codes(&handle, &back).unwrap(),
                 Weight::from_blob(&handle, std::sync::Arc::new(blob)).unwrap(),
             ] {
-                let layout = weight.info().unwrap().layout;
+                let info = weight.info().unwrap();
                 assert_eq!(
-                    layout != plain.info().unwrap().layout,
+                    info.layout != plain.info().unwrap().layout,
                     other,
-                    "{format:?} {hint:?} {layout} {isa}"
+                    "{format:?} {hint:?} {} {isa}",
+                    info.layout
                 );
+                assert_eq!(info.compute_hint, other.then_some(hint));
+                let back = weight.export(&handle).unwrap();
+                assert_eq!(back.codes(), exported.codes());
+                assert_eq!(back.scales(), exported.scales());
+                assert_eq!(back.config() != exported.config(), other);
                 for (compute, most) in [
                     (F32, 1e-6),
                     (F32Fast16F, 1e-3),

@@ -247,9 +247,9 @@ pub fn layout() -> Vec<String> {
             size_of_field(|s: &fp6llmWeightInfo_t| &s.isView)
         ),
         format!(
-            "fp6llmWeightInfo_t.reserved {} {}",
-            offset_of!(fp6llmWeightInfo_t, reserved),
-            size_of_field(|s: &fp6llmWeightInfo_t| &s.reserved)
+            "fp6llmWeightInfo_t.computeHint {} {}",
+            offset_of!(fp6llmWeightInfo_t, computeHint),
+            size_of_field(|s: &fp6llmWeightInfo_t| &s.computeHint)
         ),
         format!(
             "fp6llmWeightInfo_t.bytes {} {}",
