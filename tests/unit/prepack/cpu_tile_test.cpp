@@ -262,6 +262,12 @@ uint32_t look_up(const uint8_t (&table)[16], uint32_t half) {
     return entry(half >> 8 & 255) << 8 | entry(half & 255);
 }
 
+/// Of the panel `tiles`, the half-word of vector `word` that holds a column of a row.
+uint32_t half_word(const std::vector<uint16_t>& tiles, int row, int column, int word) {
+    const int at = column / kTileCols * 96 + word * 32 + row * 2 + column % 2;
+    return tiles[static_cast<size_t>(at)];
+}
+
 // The identities behind the kernels' decoding: what a shift, a mask and, for pairs 6 and 7, a
 // look-up make of a half-word is the upper half of an fp32.
 TEST(CpuTileS16, FieldsAreFloats) {
@@ -282,10 +288,7 @@ TEST(CpuTileS16, FieldsAreFloats) {
         for (int row = 0; row < kTileRows; ++row) {
             for (int column = 0; column < stride; ++column) {
                 const int pair = column % kTileCols / 2;
-                const auto half = [&](int word) {
-                    const int at = column / kTileCols * 96 + word * 32 + row * 2 + column % 2;
-                    return uint32_t{tiles[static_cast<size_t>(at)]};
-                };
+                const auto half = [&](int word) { return half_word(tiles, row, column, word); };
                 uint32_t bits = 0;
                 if (pair >= 6) {
                     const uint32_t low = e3m2 ? half(pair - 6) >> 6 : half(pair - 6) << 4;
@@ -322,12 +325,10 @@ TEST(CpuTileS8, BytesAreValues) {
     for (int row = 0; row < kTileRows; ++row) {
         for (int column = 0; column < stride; ++column) {
             const int pair = column % kTileCols / 2;
-            const auto half = [&](int word) {
-                const int at = column / kTileCols * 96 + word * 32 + row * 2 + column % 2;
-                return int{tiles[static_cast<size_t>(at)]};
-            };
-            const int both = pair < 6 ? half(pair / 2) : half(0) << 2 ^ half(1) >> 4 ^ half(2) >> 2;
-            const int byte = both >> pair % 2 * 8 & 0xFF;
+            const auto half = [&](int word) { return half_word(tiles, row, column, word); };
+            const uint32_t both =
+                pair < 6 ? half(pair / 2) : half(0) << 2 ^ half(1) >> 4 ^ half(2) >> 2;
+            const int byte = static_cast<int>(both >> pair % 2 * 8 & 0xFF);
             const int sign = bit_of(byte, 7), flag = sign ^ bit_of(byte, 6), n = byte & 15;
             const int magnitude = (flag ? 0 : table[n]) + 16 - n;
             const uint8_t code = codes[static_cast<size_t>(row * stride + column)];
