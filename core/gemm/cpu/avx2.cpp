@@ -25,7 +25,7 @@ constexpr int64_t kFusedWins = 12;
 // Where rows take over from each other was measured on Zen 3, kernels taking turns; what `script/bench cpu
 // --m 3,4,5,6,12,13 --compute 32f,16i,8i` prints is the like of it.
 struct Set {
-    explicit Set(int w) : Set(w, avx2::s8_kernels(static_cast<avx2::Weights>(w))) {}
+    explicit Set(int w) : Set(w, avx2::kS8Kernels[w]) {}
     Set(int w, const avx2::S8Kernels& s8)
         : rows{
               make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,

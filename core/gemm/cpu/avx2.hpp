@@ -30,7 +30,7 @@ extern const KernelFunctions kS8GemvI8, kS8FusedI8, kS8GemmI8;
 struct S8Kernels {
     KernelFunctions gemv_f32, fused_f32, fused5_f32, gemm_f32, gemm_i16;
 };
-S8Kernels s8_kernels(Weights weights) noexcept;
+extern const S8Kernels kS8Kernels[2];  ///< by Weights
 
 /// The kernels of either, for tests: avx2_kernels() chooses.
 const CpuKernelSet* kernels(Weights weights) noexcept;

@@ -3,6 +3,8 @@
 // a fraction of it.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_bytes.hpp"
+#include "core/gemm/cpu/avx2_integer_pack.hpp"
+#include "core/gemm/cpu/avx2_pack.hpp"
 #include "core/gemm/cpu/avx2_prefetch.hpp"
 
 namespace fp6llm::avx2 {
@@ -113,26 +115,24 @@ void multiply(const CpuWeightView& weight, int64_t panel, int panels, const Pack
         view, 0, panels, x, sums, static_cast<uint8_t*>(scratch) + converted_bytes(weight.cols));
 }
 
-template <Inner kInner, Weights kWeights>
-KernelFunctions converting() {
-    KernelFunctions functions = inner<kInner, kWeights>();
-    functions.scratch_bytes = scratch_bytes<kInner, kWeights>;
-    functions.multiply = multiply<kInner, kWeights>;
-    return functions;
-}
-
+// Constants, as those of every kernel: the registry reads them on processors without AVX2, too.
 template <Weights kWeights>
-S8Kernels s8_kernels() {
-    return {converting<Inner::kGemvF32, kWeights>(), converting<Inner::kFusedF32, kWeights>(),
-            converting<Inner::kFused5F32, kWeights>(), converting<Inner::kGemmF32, kWeights>(),
-            converting<Inner::kGemmI16, kWeights>()};
-}
+constexpr S8Kernels kS8 = {
+    {packed_bytes, pack_tokens<Order::kTiles, kGemvTile>, scratch_bytes<Inner::kGemvF32, kWeights>,
+     multiply<Inner::kGemvF32, kWeights>, pack_columns<Order::kTiles, kGemvTile>},
+    {packed_bytes, pack_tokens<Order::kTiles, kFusedTile>,
+     scratch_bytes<Inner::kFusedF32, kWeights>, multiply<Inner::kFusedF32, kWeights>,
+     pack_columns<Order::kTiles, kFusedTile>},
+    {packed_bytes, pack_tokens<Order::kTiles, kFusedTile5>,
+     scratch_bytes<Inner::kFused5F32, kWeights>, multiply<Inner::kFused5F32, kWeights>,
+     pack_columns<Order::kTiles, kFusedTile5>},
+    {packed_bytes, pack_tokens<Order::kChunks, kGemmTile>, scratch_bytes<Inner::kGemmF32, kWeights>,
+     multiply<Inner::kGemmF32, kWeights>, pack_columns<Order::kChunks, kGemmTile>},
+    {packed_integer_bytes<I16Steps>, pack_integer_tokens<I16Steps, kIntegerTile>,
+     scratch_bytes<Inner::kGemmI16, kWeights>, multiply<Inner::kGemmI16, kWeights>}};
 
 }  // namespace
 
-S8Kernels s8_kernels(Weights weights) noexcept {
-    return weights == Weights::kPlaced ? s8_kernels<Weights::kPlaced>()
-                                       : s8_kernels<Weights::kNormal>();
-}
+constexpr S8Kernels kS8Kernels[] = {kS8<Weights::kPlaced>, kS8<Weights::kNormal>};
 
 }  // namespace fp6llm::avx2
