@@ -25,8 +25,7 @@ constexpr int64_t kFusedWins = 12;
 // Where rows take over from each other was measured on Zen 3, kernels taking turns; what `script/bench cpu
 // --m 3,4,5,6,12,13 --compute 32f,16i,8i` prints is the like of it.
 struct Set {
-    explicit Set(int w) : Set(w, avx2::kS8Kernels[w]) {}
-    Set(int w, const avx2::S8Kernels& s8)
+    explicit Set(int w)
         : rows{
               make_row(104, "avx2_fp6_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile, kTileCols,
                        avx2::kGemvF32[w]),
@@ -44,22 +43,22 @@ struct Set {
                        avx2::kGemmI8, /*min_tokens=*/5),
               for_s8(make_row(106, "avx2_s8_gemv_i8", Arithmetic::kI8, 2, 1, avx2::kGemvTile,
                               kS8Columns, avx2::kS8GemvI8)),
-              for_s8(make_row(107, "avx2_s8_fused_i8", Arithmetic::kI8, 1, avx2::kFusedI8Tile, avx2::kFusedI8Tile,
-                              kS8Columns, avx2::kS8FusedI8)),
+              for_s8(make_row(107, "avx2_s8_fused_i8", Arithmetic::kI8, 1, avx2::kFusedI8Tile,
+                              avx2::kFusedI8Tile, kS8Columns, avx2::kS8FusedI8)),
               for_s8(make_row(108, "avx2_s8_gemm_i8", Arithmetic::kI8, 1, 480, avx2::kIntegerTile,
                               kS8Columns, avx2::kS8GemmI8)),
               for_s8(make_row(109, "avx2_s8_gemv_f32", Arithmetic::kF32, 2, 1, avx2::kGemvTile,
-                              kTileCols, s8.gemv_f32)),
+                              kTileCols, avx2::kS8GemvF32[w])),
               for_s8(make_row(110, "avx2_s8_fused_f32", Arithmetic::kF32, 1, kFusedTokens,
-                              avx2::kFusedTile, kTileCols, s8.fused_f32, /*min_tokens=*/1,
+                              avx2::kFusedTile, kTileCols, avx2::kS8FusedF32[w], /*min_tokens=*/1,
                               kFusedWins)),
               for_s8(make_row(111, "avx2_s8_fused5_f32", Arithmetic::kF32, 1, kFusedTokens,
-                              avx2::kFusedTile5, kTileCols, s8.fused5_f32, /*min_tokens=*/1,
+                              avx2::kFusedTile5, kTileCols, avx2::kS8Fused5F32[w], /*min_tokens=*/1,
                               kFusedWins)),
               for_s8(make_row(112, "avx2_s8_gemm_f32", Arithmetic::kF32, 1, 192, avx2::kGemmTile, 8,
-                              s8.gemm_f32)),
+                              avx2::kS8GemmF32[w])),
               for_s8(make_row(113, "avx2_s8_gemm_i16", Arithmetic::kI16, 1, 480, avx2::kIntegerTile,
-                              8, s8.gemm_i16, /*min_tokens=*/6)),
+                              8, avx2::kS8GemmI16[w], /*min_tokens=*/6)),
           },
           set{Isa::kAvx2, rows, sizeof rows / sizeof rows[0], avx2::kDecodePanel[w], avx2::store} {}
     Set(const Set&) = delete;

@@ -25,12 +25,10 @@ extern void (*const kDecodePanel[2])(const CpuWeightView& weight, int64_t panel,
                                      int64_t count, float* out);
 extern const KernelFunctions kGemmI8;
 
-/// For weights in S8.
+/// For weights in S8; the latter turn them into S16 first.
 extern const KernelFunctions kS8GemvI8, kS8FusedI8, kS8GemmI8;
-struct S8Kernels {
-    KernelFunctions gemv_f32, fused_f32, fused5_f32, gemm_f32, gemm_i16;
-};
-extern const S8Kernels kS8Kernels[2];  ///< by Weights
+extern const KernelFunctions kS8GemvF32[2], kS8FusedF32[2], kS8Fused5F32[2], kS8GemmF32[2],
+    kS8GemmI16[2];
 
 /// The kernels of either, for tests: avx2_kernels() chooses.
 const CpuKernelSet* kernels(Weights weights) noexcept;

@@ -3,8 +3,6 @@
 // a fraction of it.
 #include "core/gemm/cpu/avx2.hpp"
 #include "core/gemm/cpu/avx2_bytes.hpp"
-#include "core/gemm/cpu/avx2_integer_pack.hpp"
-#include "core/gemm/cpu/avx2_pack.hpp"
 #include "core/gemm/cpu/avx2_prefetch.hpp"
 
 namespace fp6llm::avx2 {
@@ -53,43 +51,15 @@ FP6LLM_AVX2_INLINE void convert_half(const uint8_t* tile, uint8_t* out) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(out + 128), c);
 }
 
-enum class Inner { kGemvF32, kFusedF32, kFused5F32, kGemmF32, kGemmI16 };
-
-template <Inner kInner, Weights kWeights>
-const KernelFunctions& inner() {
-    constexpr int kIndex = static_cast<int>(kWeights);
-    switch (kInner) {
-        case Inner::kGemvF32:
-            return kGemvF32[kIndex];
-        case Inner::kFusedF32:
-            return kFusedF32[kIndex];
-        case Inner::kFused5F32:
-            return kFused5F32[kIndex];
-        case Inner::kGemmF32:
-            return kGemmF32[kIndex];
-        case Inner::kGemmI16:
-            break;
-    }
-    return kGemmI16[kIndex];
-}
-
 /// Of the converted panels.
 int64_t converted_bytes(int64_t k) {
     const int64_t tiles = (k + kTileCols - 1) / kTileCols;
     return kMostPanels * tiles * kTileBytes + 2 * kPadding;
 }
 
-template <Inner kInner, Weights kWeights>
-size_t scratch_bytes(int64_t k, int64_t tokens) {
-    return static_cast<size_t>(converted_bytes(k)) +
-           inner<kInner, kWeights>().scratch_bytes(k, tokens);
-}
-
-template <Inner kInner, Weights kWeights>
-void multiply(const CpuWeightView& weight, int64_t panel, int panels, const PackedTokens& x,
-              float* sums, void* scratch) {
-    uint8_t* converted = static_cast<uint8_t*>(scratch) + kPadding;
-    uint8_t* out = converted;
+/// The panels' view in S16, of which `tiles` are all.
+CpuWeightView convert(const CpuWeightView& weight, int64_t panel, int panels, uint8_t* tiles) {
+    uint8_t* out = tiles;
     for (int p = 0; p < panels; ++p) {
         const uint8_t* tile = weight.panel_tiles(panel + p);
         for (int64_t i = 0; i < weight.k_tiles; ++i, tile += kTileBytes, out += kTileBytes) {
@@ -104,35 +74,66 @@ void multiply(const CpuWeightView& weight, int64_t panel, int panels, const Pack
     view.panels = panels;
     view.tile_stride = weight.k_tiles;
     view.first_tile = 0;
-    view.tiles = converted;
+    view.tiles = tiles;
     const int64_t scales = weight.scale_index(panel, 0);
     if (weight.scale_mode == ScaleMode::kMx) {
         view.e8m0 += scales;
     } else {
         view.scales += scales;
     }
-    inner<kInner, kWeights>().multiply(
-        view, 0, panels, x, sums, static_cast<uint8_t*>(scratch) + converted_bytes(weight.cols));
+    return view;
 }
 
-// Constants, as those of every kernel: the registry reads them on processors without AVX2, too.
-template <Weights kWeights>
-constexpr S8Kernels kS8 = {
-    {packed_bytes, pack_tokens<Order::kTiles, kGemvTile>, scratch_bytes<Inner::kGemvF32, kWeights>,
-     multiply<Inner::kGemvF32, kWeights>, pack_columns<Order::kTiles, kGemvTile>},
-    {packed_bytes, pack_tokens<Order::kTiles, kFusedTile>,
-     scratch_bytes<Inner::kFusedF32, kWeights>, multiply<Inner::kFusedF32, kWeights>,
-     pack_columns<Order::kTiles, kFusedTile>},
-    {packed_bytes, pack_tokens<Order::kTiles, kFusedTile5>,
-     scratch_bytes<Inner::kFused5F32, kWeights>, multiply<Inner::kFused5F32, kWeights>,
-     pack_columns<Order::kTiles, kFusedTile5>},
-    {packed_bytes, pack_tokens<Order::kChunks, kGemmTile>, scratch_bytes<Inner::kGemmF32, kWeights>,
-     multiply<Inner::kGemmF32, kWeights>, pack_columns<Order::kChunks, kGemmTile>},
-    {packed_integer_bytes<I16Steps>, pack_integer_tokens<I16Steps, kIntegerTile>,
-     scratch_bytes<Inner::kGemmI16, kWeights>, multiply<Inner::kGemmI16, kWeights>}};
+/// One of S16's kernels, by Weights, behind the conversion. Read when it is called: what the registry reads
+/// on any processor are constants.
+template <const KernelFunctions (&kS16)[2], Weights kWeights>
+struct Converting {
+    static const KernelFunctions& inner() { return kS16[static_cast<int>(kWeights)]; }
+
+    static size_t packed_bytes(int64_t k, int64_t tokens) {
+        return inner().packed_bytes(k, tokens);
+    }
+    static void pack_tokens(const TokenSource& x, int64_t token, const PackedTokens& out) {
+        inner().pack_tokens(x, token, out);
+    }
+    static void pack_columns(const TokenSource& x, int64_t token, int64_t k0, int64_t k1,
+                             const PackedTokens& out) {
+        inner().pack_columns(x, token, k0, k1, out);
+    }
+    static size_t scratch_bytes(int64_t k, int64_t tokens) {
+        return static_cast<size_t>(converted_bytes(k)) + inner().scratch_bytes(k, tokens);
+    }
+    static void multiply(const CpuWeightView& weight, int64_t panel, int panels,
+                         const PackedTokens& x, float* sums, void* scratch) {
+        uint8_t* own = static_cast<uint8_t*>(scratch);
+        const CpuWeightView view = convert(weight, panel, panels, own + kPadding);
+        inner().multiply(view, 0, panels, x, sums, own + converted_bytes(weight.cols));
+    }
+};
+
+template <const KernelFunctions (&kS16)[2], Weights kWeights>
+constexpr KernelFunctions kInt = {
+    Converting<kS16, kWeights>::packed_bytes, Converting<kS16, kWeights>::pack_tokens,
+    Converting<kS16, kWeights>::scratch_bytes, Converting<kS16, kWeights>::multiply};
+
+/// Those of fp32 pack columns, too.
+template <const KernelFunctions (&kS16)[2], Weights kWeights>
+constexpr KernelFunctions kFloat = {
+    Converting<kS16, kWeights>::packed_bytes, Converting<kS16, kWeights>::pack_tokens,
+    Converting<kS16, kWeights>::scratch_bytes, Converting<kS16, kWeights>::multiply,
+    Converting<kS16, kWeights>::pack_columns};
 
 }  // namespace
 
-constexpr S8Kernels kS8Kernels[] = {kS8<Weights::kPlaced>, kS8<Weights::kNormal>};
+constexpr KernelFunctions kS8GemvF32[] = {kFloat<kGemvF32, Weights::kPlaced>,
+                                          kFloat<kGemvF32, Weights::kNormal>};
+constexpr KernelFunctions kS8FusedF32[] = {kFloat<kFusedF32, Weights::kPlaced>,
+                                           kFloat<kFusedF32, Weights::kNormal>};
+constexpr KernelFunctions kS8Fused5F32[] = {kFloat<kFused5F32, Weights::kPlaced>,
+                                            kFloat<kFused5F32, Weights::kNormal>};
+constexpr KernelFunctions kS8GemmF32[] = {kFloat<kGemmF32, Weights::kPlaced>,
+                                          kFloat<kGemmF32, Weights::kNormal>};
+constexpr KernelFunctions kS8GemmI16[] = {kInt<kGemmI16, Weights::kPlaced>,
+                                          kInt<kGemmI16, Weights::kNormal>};
 
 }  // namespace fp6llm::avx2

@@ -248,10 +248,9 @@ constexpr KernelFunctions kGemm = {packed_bytes, pack_tokens<Order::kChunks, kGe
 template <Weights kWeights>
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out) {
-    if (weight.swizzle ==
-        CpuSwizzle::kS8) {  // transposed products of weights that were meant for others
+    // Transposed products of weights that were meant for others.
+    if (weight.swizzle == CpuSwizzle::kS8)
         return portable_kernels()->decode_panel(weight, panel, k0, count, out);
-    }
     if (weight.family == TileFamily::kE3M2) {
         decode_scaled<TileOf<E3M2Tile, kWeights>>(weight, panel, k0, count, out);
     } else {

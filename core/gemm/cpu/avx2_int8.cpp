@@ -18,7 +18,6 @@ namespace {
 
 constexpr int64_t kSpanGroups = kI8Span / kChunkColumns;
 constexpr int64_t kGroupTiles = kChunkColumns / kTileCols;  // of MX
-constexpr int kRange = 11;  // 128 columns * 60 * 2^range * 127 < 2^31
 
 /// Bytes ahead of a tile that are asked for. Zen 5, in turns: 3 KiB 0.90 of 6 KiB at 1 token and 0.96 at 4,
 /// 8 KiB 0.96 at 1.
@@ -170,28 +169,14 @@ __attribute__((noinline)) void add_wide(const uint8_t* exponents, const SpanExpo
     add_wide_span({parts[0][0], kTokens * 16, 16, powers[0], groups, scale}, s, kTokens, sums);
 }
 
-/// The exponents of a span and how many times its groups count; a span of fewer ends with the last of them
-/// again, so that nothing here depends on their number.
-FP6LLM_AVX2_INLINE SpanExponents prepare_span(const uint8_t* exponents, int64_t groups,
-                                              uint32_t (&times)[kSpanGroups][16]) {
-    __m128i own[kSpanGroups];
-    FP6LLM_AVX2_UNROLL
-    for (int64_t g = 0; g < kSpanGroups; ++g)
-        own[g] = load_exponents(exponents + (g < groups ? g : groups - 1) * 16);
-    SpanExponents span = {own[0], own[0]};
-    FP6LLM_AVX2_UNROLL
-    for (int64_t g = 1; g < kSpanGroups; ++g) {
-        span.largest = _mm_max_epu8(span.largest, own[g]);
-        span.smallest = _mm_min_epu8(span.smallest, own[g]);
+/// How many times the groups of a span count.
+FP6LLM_AVX2_INLINE void store_times(const uint8_t* exponents, int64_t groups, __m128i largest,
+                                    uint32_t (&times)[kSpanGroups][16]) {
+    const __m128i none = _mm_sub_epi8(largest, _mm_set1_epi8(kI8Range));  // where d is 0
+    for (int64_t g = 0; g < groups; ++g) {
+        const __m128i d = _mm_sub_epi8(load_exponents(exponents + g * 16), none);
+        store_lanes(times[g], pair_counts(widen_bytes(d)));
     }
-    const __m128i none = _mm_sub_epi8(span.largest, _mm_set1_epi8(kRange));
-    const __m256i one = _mm256_set1_epi32(0x00010001);
-    FP6LLM_AVX2_UNROLL
-    for (int64_t g = 0; g < kSpanGroups; ++g) {
-        const Lanes d = widen_bytes(_mm_sub_epi8(own[g], none));
-        store_lanes(times[g], {_mm256_sllv_epi32(one, d.lo), _mm256_sllv_epi32(one, d.hi)});
-    }
-    return span;
 }
 
 /// sums [kPanels or kTokens][16] += all columns, MX scales.
@@ -211,8 +196,9 @@ __attribute__((noinline)) void multiply_spans(const CpuWeightView& weight, int64
         for (int p = 0; p < kPanels; ++p) {
             exponents[p] = weight.e8m0 + weight.scale_index(panel + p, group);
             prefetch_scales(weight, panel + p, group, kPanels);
-            span[p] = prepare_span(exponents[p], groups, times.of[p]);
-            near = near && are_within(span[p], kRange);
+            span[p] = span_exponents(exponents[p], groups);
+            store_times(exponents[p], groups, span[p].largest, times.of[p]);
+            near = near && are_within(span[p], kI8Range);
         }
         if (near) {
             Lanes part[kPanels][kTokens];
@@ -221,7 +207,7 @@ __attribute__((noinline)) void multiply_spans(const CpuWeightView& weight, int64
             for (int p = 0; p < kPanels; ++p) {
                 alignas(32) float scale[16];
                 store_values(scale, e8m0_floats(span[p].largest));
-                add_part<Scales::kMx>(part[p], s, 1.0f / (1 << kRange), scale, sums + 16 * p);
+                add_part<Scales::kMx>(part[p], s, 1.0f / (1 << kI8Range), scale, sums + 16 * p);
             }
             continue;
         }

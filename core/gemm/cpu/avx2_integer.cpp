@@ -89,15 +89,12 @@ struct I8Ops : I8Steps {
     static constexpr int64_t kSpanColumns = kI8Span;
     static constexpr bool kStarts = true, kTimes = true;
 
-    /// 128 columns * 60 * 2^range * 127 < 2^31.
     template <class Tile>
-    static constexpr int kRange = 11;
+    static constexpr int kRange = kI8Range;
 
-    /// What makes products count 2^d times: a factor for both of their halves.
     template <class Tile>
     FP6LLM_AVX2_INLINE Lanes counts_of(Lanes d) {
-        const __m256i one = _mm256_set1_epi32(0x00010001);
-        return {_mm256_sllv_epi32(one, d.lo), _mm256_sllv_epi32(one, d.hi)};
+        return pair_counts(d);
     }
 
     /// Values from the five bits of magnitude at the bottom of each byte of `codes` and the top bits of

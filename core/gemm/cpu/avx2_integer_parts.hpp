@@ -58,6 +58,15 @@ FP6LLM_AVX2_INLINE Lanes widen_bytes(__m128i bytes) {
     return {_mm256_cvtepu8_epi32(bytes), _mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))};
 }
 
+/// Powers of two by which integers of an MX span may differ, int8: 128 columns * 60 * 2^range * 127 < 2^31.
+constexpr int kI8Range = 11;
+
+/// What makes pairs of products count 2^d times: a factor for both halves of a lane.
+FP6LLM_AVX2_INLINE Lanes pair_counts(Lanes d) {
+    const __m256i one = _mm256_set1_epi32(0x00010001);
+    return {_mm256_sllv_epi32(one, d.lo), _mm256_sllv_epi32(one, d.hi)};
+}
+
 /// sums[t][16] += part[t] * s[t] * scale, s times `unit`.
 template <Scales kScales, int kTokens>
 FP6LLM_AVX2_INLINE void add_part(const Lanes (&part)[kTokens], const float* s, float unit,
