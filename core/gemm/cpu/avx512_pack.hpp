@@ -81,6 +81,16 @@ FP6LLM_AVX512_INLINE void interleave(const float* values, int64_t count, int64_t
     }
 }
 
+/// Asks for the columns [k, k + kChunkColumns) of a token: rows are as far apart as a matrix is wide, and
+/// processors' own prefetching starts anew at each.
+FP6LLM_AVX512_INLINE void prefetch_token(const TokenSource& x, int64_t token, int64_t k) {
+    if (x.k_stride != 1 || k >= x.k) return;
+    const int64_t size = x.type == DataType::kF32 ? 4 : 2;
+    const auto* at = static_cast<const uint8_t*>(x.data) + (token * x.token_stride + k) * size;
+    for (int64_t i = 0; i < kChunkColumns * size; i += 64)
+        _mm_prefetch(at + i, _MM_HINT_T0);
+}
+
 /// values[t][kChunkColumns] = columns [k, k + kChunkColumns) of tokens [first, first + count), zero
 /// beyond x.k.
 FP6LLM_AVX512_INLINE void load_chunk(const TokenSource& x, int64_t first, int64_t count, int64_t k,
@@ -89,6 +99,7 @@ FP6LLM_AVX512_INLINE void load_chunk(const TokenSource& x, int64_t first, int64_
     for (int64_t t = 0; t < count; ++t) {
         float* row = values + t * kChunkColumns;
         load_token(x, first + t, k, columns, row);
+        prefetch_token(x, first + t, k + kChunkColumns);
         for (int64_t i = columns; i < kChunkColumns; ++i)
             row[i] = 0.0f;
     }
