@@ -167,6 +167,7 @@ struct FloatLoops {
         }
     }
 
+    static constexpr bool kSumsWeights = false;
     static constexpr bool kFoldsSpans = false;
     static constexpr size_t kSpanBytes = 0;
 

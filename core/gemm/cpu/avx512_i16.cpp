@@ -26,6 +26,7 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
     static constexpr int64_t kBlockColumns = kI16Columns;
     static constexpr float kMost = 32767.0f;
     static constexpr int kHeadRows = 1;
+    static constexpr bool kSumsWeights = false;
 
     FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
         return join_words(rounded(values + 2 * step), rounded(values + 2 * step + kLanes));

@@ -1,14 +1,14 @@
 // AVX-512 kernels with int8 activations (vpdpbusd) for the E2M3 family. Needs VNNI and VBMI.
 //
-// vpdpbusd multiplies unsigned by signed bytes, so a weight is u = v + 64 (4..124), and a sum starts
-// at -64 * sum of q. Heads have the scales, then the running -64 * sum of q before each tile of the
-// block and after the last: [1 + 9][tokens].
+// vpdpbusd multiplies unsigned by signed bytes. Where weights are decoded for few tokens, a weight is
+// u = v + 64 (4..124), and a sum starts at -64 * sum of q: heads have the scales, then the running
+// -64 * sum of q before each tile of the block and after the last: [1 + 9][tokens]. In gemm an activation
+// is q + 128 and a sum starts at -128 * sum of v, the same for all tokens.
 #include "core/gemm/cpu/avx512_integer.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
 
-constexpr int kWeightOffset = 64;
 constexpr char kDoubledBit = 0x40;
 constexpr int kSelect = 0xE4;  // ternary logic: z ? x : y
 
@@ -20,7 +20,7 @@ FP6LLM_AVX512_INLINE __m512i join_bytes(__m512i a, __m512i b, __m512i c, __m512i
     return _mm512_inserti32x4(joined, _mm512_cvtepi32_epi8(d), 3);
 }
 
-/// Values and values doubled, 128 added: a code's bit 6 chooses.
+/// Values and values doubled: a code's bit 6 chooses.
 struct DoublingTable {
     __m512i values, doubled;
     __m512i rows;  ///< that bit, in rows to be doubled
@@ -77,8 +77,9 @@ struct ShiftedWords {
     }
 };
 
-template <class Codes>
-struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
+/// What both ways have in common; weights have kOffset added.
+template <class Codes, int kOffset>
+struct Int8Weights {
     using Table = __m512i;
     static constexpr int kChains = 9;
     static constexpr int kColumns = 4;
@@ -87,9 +88,6 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     static constexpr int64_t kFarPrefetch = 7168;
     static constexpr int64_t kBlockColumns = kI8Columns;
     static constexpr float kMost = 127.0f;
-    static constexpr int kBlockTiles = kBlockColumns / kTileCols;
-    static constexpr int kHeadRows = 1 + kBlockTiles + 1;
-    static constexpr int kTileSteps = kTileCols / kColumns;
 
     FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
         const float* v = values + 4 * step;
@@ -104,21 +102,6 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     /// 128 columns * 60 * 2^range * 127 < 2^31.
     FP6LLM_AVX512_INLINE int span_range(TileFamily) { return 11; }
 
-    FP6LLM_AVX512_INLINE void finish_head(int64_t count, int64_t steps, int32_t* head) {
-        const int32_t* q = head + kHeadRows * count;
-        const __mmask16 tokens = first_lanes(count);
-        __m512i sums = _mm512_setzero_si512();
-        for (int tile = 0; tile <= kBlockTiles; ++tile) {
-            _mm512_mask_storeu_epi32(head + (1 + tile) * count, tokens,
-                                     _mm512_sub_epi32(_mm512_setzero_si512(), sums));
-            if ((tile + 1) * kTileSteps > steps) continue;  // beyond the columns, or after the last
-            for (int s = 0; s < kTileSteps; ++s, q += count) {
-                sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(kWeightOffset),
-                                           _mm512_maskz_loadu_epi32(tokens, q));
-            }
-        }
-    }
-
     /// units * v + offset.
     FP6LLM_AVX512_INLINE __m512i load_values(TileFamily family, int units, int offset) {
         const float* values = tile_values(family);
@@ -132,7 +115,7 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     }
 
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
-        return load_values(family, 1, kWeightOffset);
+        return load_values(family, 1, kOffset);
     }
 
     using FoldedTable = DoublingTable;
@@ -140,13 +123,12 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     static constexpr int kFoldUnits = 2;
     static constexpr int64_t kFewestFoldTokens = 128;
 
-    /// 2 * 60 + 128 is the most that a byte takes.
+    /// 2 * 60 is the most that a byte takes, 2 * 60 + 2 * 64 without a sign.
     FP6LLM_AVX512_INLINE int fold_range(TileFamily) { return 1; }
 
     FP6LLM_AVX512_INLINE FoldedTable load_folded_table(TileFamily family) {
-        constexpr int kOffset = kFoldUnits * kWeightOffset;
-        return {load_values(family, 1, kOffset), load_values(family, 2, kOffset),
-                _mm512_setzero_si512()};
+        return {load_values(family, 1, kFoldUnits * kOffset),
+                load_values(family, 2, kFoldUnits * kOffset), _mm512_setzero_si512()};
     }
 
     FP6LLM_AVX512_INLINE void set_group(FoldedTable& table, TileFamily, __m128i largest,
@@ -166,6 +148,31 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
         use(2, look_up(table, Codes::of_word(words.c)));
         use(3, look_up(table, Codes::of_rest(words)));
     }
+};
+
+constexpr int kWeightOffset = 64;
+
+/// gemv and fused.
+template <class Codes>
+struct Int8Ops : Int8Weights<Codes, kWeightOffset>, IntegerLoops<Int8Ops<Codes>> {
+    static constexpr int kBlockTiles = kI8Columns / kTileCols;
+    static constexpr int kHeadRows = 1 + kBlockTiles + 1;
+
+    FP6LLM_AVX512_INLINE void finish_head(int64_t count, int64_t steps, int32_t* head) {
+        constexpr int kTileSteps = kTileCols / Int8Ops::kColumns;
+        const int32_t* q = head + kHeadRows * count;
+        const __mmask16 tokens = first_lanes(count);
+        __m512i sums = _mm512_setzero_si512();
+        for (int tile = 0; tile <= kBlockTiles; ++tile) {
+            _mm512_mask_storeu_epi32(head + (1 + tile) * count, tokens,
+                                     _mm512_sub_epi32(_mm512_setzero_si512(), sums));
+            if ((tile + 1) * kTileSteps > steps) continue;  // beyond the columns, or after the last
+            for (int s = 0; s < kTileSteps; ++s, q += count) {
+                sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi8(kWeightOffset),
+                                           _mm512_maskz_loadu_epi32(tokens, q));
+            }
+        }
+    }
 
     FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {
         FP6LLM_AVX512_DOT("vpdpbusd", sum, weights, x, _mm512_dpbusd_epi32(sum, weights, x));
@@ -178,13 +185,37 @@ struct Int8Ops : IntegerLoops<Int8Ops<Codes>> {
     }
 };
 
+/// gemm.
+template <class Codes>
+struct Int8GemmOps : Int8Weights<Codes, 0>, IntegerLoops<Int8GemmOps<Codes>> {
+    static constexpr int kHeadRows = 1;
+    static constexpr bool kSumsWeights = true;
+    static constexpr char kActivationOffset = -128;  // 128 without a sign
+
+    FP6LLM_AVX512_INLINE __m512i load_steps(const float* values, int64_t step) {
+        const __m512i q = Int8Weights<Codes, 0>::load_steps(values, step);
+        return _mm512_xor_si512(q, _mm512_set1_epi8(kActivationOffset));
+    }
+
+    FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
+
+    FP6LLM_AVX512_INLINE __m512i add_weights(__m512i sum, __m512i weights) {
+        return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(kActivationOffset), weights);
+    }
+
+    FP6LLM_AVX512_INLINE __m512i multiply_add(__m512i sum, __m512i weights, __m512i x) {
+        FP6LLM_AVX512_DOT("vpdpbusd", sum, x, weights, _mm512_dpbusd_epi32(sum, x, weights));
+        return sum;
+    }
+};
+
 }  // namespace
 
 constexpr KernelFunctions kGemvI8 = gemv_functions<Int8Ops<ShiftedBytes>>();
 constexpr KernelFunctions kFusedI8 = fused_functions<Int8Ops<ShiftedBytes>>();
-constexpr KernelFunctions kGemmI8 = gemm_functions<Int8Ops<ShiftedBytes>>();
+constexpr KernelFunctions kGemmI8 = gemm_functions<Int8GemmOps<ShiftedBytes>>();
 constexpr KernelFunctions kGemvI8Words = gemv_functions<Int8Ops<ShiftedWords>>();
 constexpr KernelFunctions kFusedI8Words = fused_functions<Int8Ops<ShiftedWords>>();
-constexpr KernelFunctions kGemmI8Words = gemm_functions<Int8Ops<ShiftedWords>>();
+constexpr KernelFunctions kGemmI8Words = gemm_functions<Int8GemmOps<ShiftedWords>>();
 
 }  // namespace fp6llm::FP6LLM_AVX512_NAMESPACE

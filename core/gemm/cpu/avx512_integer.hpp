@@ -14,13 +14,15 @@
 //   fold_range(family)              exponents of a span may be so far apart for decoding to bring weights
 //                                   to those units
 //   kNearSpansFold                  whether fold_range() is all of span_range()
-//   kFoldUnits                      what weights are offset by then, of what they are otherwise
+//   kFoldUnits                      what weights are offset by then, of what they are otherwise (direct)
 //   FoldedTable, load_folded_table(family), set_group(table, family, largest, exponents)
 //                                   decode so
 //   kFewestFoldTokens               from which gemm does, as decoding takes longer then
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
 //                                   of which is where a sum over its first i tiles starts
 //   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
+//   kSumsWeights                    whether gemm's sums start with what activations are offset by, times
+//                                   the weights' sums, and add_weights(sum, weights) what they sum
 #pragma once
 
 #include <cfloat>
@@ -266,9 +268,8 @@ struct IntegerLoops {
         }
     }
 
-    /// Sums of tiles [first, stop) of a block, kTokens of kStride tokens from `head` on, kUnits times the
-    /// weights' offset.
-    template <int kStride, int kUnits = 1, int kPanels, int kTokens, int kSets>
+    /// Sums of tiles [first, stop) of an activation block, kUnits times the weights' offset.
+    template <int kUnits = 1, int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void start_parts(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                           [[maybe_unused]] const int32_t* head,
                                           [[maybe_unused]] int64_t first,
@@ -277,8 +278,8 @@ struct IntegerLoops {
         for (int p = 0; p < kPanels; ++p)
             sums[p].clear();
         if constexpr (Ops::kHeadRows > 1) {
-            const int32_t* after = head + (1 + stop) * kStride;
-            const int32_t* before = head + (1 + first) * kStride;
+            const int32_t* after = head + (1 + stop) * kTokens;
+            const int32_t* before = head + (1 + first) * kTokens;
             // gcc 12 else keeps 16 offsets, most of them in vector registers.
             FP6LLM_AVX512_LAUNDER(after);
             FP6LLM_AVX512_LAUNDER(before);
@@ -292,6 +293,31 @@ struct IntegerLoops {
                     sums[p].set[0][t] = start;
             }
         }
+    }
+
+    /// The same of tiles [first, stop) of a scratch block.
+    template <int kPanels, int kTokens, int kSets>
+    FP6LLM_AVX512_INLINE void start_sums(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
+                                         [[maybe_unused]] const ScratchBlock& block,
+                                         [[maybe_unused]] int64_t first,
+                                         [[maybe_unused]] int64_t stop) {
+        FP6LLM_AVX512_UNROLL
+        for (int p = 0; p < kPanels; ++p)
+            sums[p].clear();
+        if constexpr (Ops::kSumsWeights) {
+            constexpr int64_t kTileLanes = kPanels * kLanes;
+            const int32_t* before = block.weight_sums + first * kTileLanes;
+            const int32_t* after = block.weight_sums + stop * kTileLanes;
+            FP6LLM_AVX512_UNROLL
+            for (int p = 0; p < kPanels; ++p) {
+                const __m512i start = _mm512_sub_epi32(_mm512_load_si512(before + p * kLanes),
+                                                       _mm512_load_si512(after + p * kLanes));
+                FP6LLM_AVX512_UNROLL
+                for (int t = 0; t < kTokens; ++t)
+                    sums[p].set[0][t] = start;
+            }
+        }
+        keep_in_registers(sums);
     }
 
     /// The spans of one panel, as they are gone through.
@@ -344,7 +370,7 @@ struct IntegerLoops {
             const int32_t* x = spans.x;
             Sums<Ops, kTokens, kSets> sums[1];
             // Where sums have to start with something, spans are activation blocks.
-            start_parts<kTokens, Ops::kFoldUnits>(sums, spans.head, 0, span_tiles);
+            start_parts<Ops::kFoldUnits>(sums, spans.head, 0, span_tiles);
             int64_t left = span_tiles / kGroupTiles;
             do {
                 Ops::set_group(tables[0], weight.family, own.largest, exponents);
@@ -392,7 +418,7 @@ struct IntegerLoops {
         int64_t tile = spans.tile - spans.block;
         for (int64_t g = 0; g < groups; ++g, tile += kGroupTiles, before = joined) {
             Sums<Ops, kTokens, kSets> sums[1];
-            start_parts<kTokens>(sums, head, tile, tile + kGroupTiles);
+            start_parts(sums, head, tile, tile + kGroupTiles);
             int64_t count = kGroupTiles;
             do {
                 multiply_panels(weight, spans.panel, tables, prefetch, tiles, x, sums);
@@ -437,7 +463,7 @@ struct IntegerLoops {
         for (int64_t first = begin, stop; first < end; first = stop, ++groups) {
             stop = first + kGroupTiles < end ? first + kGroupTiles : end;
             Sums<Ops, kTokens, kSets> sums[1];
-            start_parts<kTokens>(sums, spans.head, first, stop);
+            start_parts(sums, spans.head, first, stop);
             int64_t count = stop - first;
             do {
                 multiply_panels(weight, spans.panel, tables, prefetch, tiles, x, sums);
@@ -502,7 +528,7 @@ struct IntegerLoops {
             for (int p = 0; !kRow && p < kPanels; ++p)
                 prefetch_scales(weight, panel + p, group);
             Sums<Ops, kTokens, kSets> sums[kPanels];
-            start_parts<kTokens>(sums, head, first - block, stop - block);
+            start_parts(sums, head, first - block, stop - block);
             int64_t i = first;
             do {
                 multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
@@ -615,11 +641,11 @@ struct IntegerLoops {
             stop = end < stop ? end : stop;
             if (kFirst == 0) prefetch_next(block, k, stop);
             Sums<Ops, kCount, kSets> sums[kPanels];
-            start_parts<kTokens>(sums, head, (k - start) / kTileCols, (stop - start) / kTileCols);
+            start_sums(sums, block, (k - block.first) / kTileCols,
+                       (stop - block.first) / kTileCols);
             // Parts are multiples of 8 columns (of 16 where kSets steps are), so of kSets steps.
             const int32_t* steps = x + kFirst;
             const int64_t count = (stop - k) / Ops::kColumns;
-            keep_in_registers(sums);
             multiply_steps<kTokens>(w, steps, count / kSets, sums);
             keep_in_registers(sums);
             x += count * kTokens;
@@ -658,17 +684,17 @@ struct IntegerLoops {
         }
     }
 
-    /// out += a span that folds. `tile` is its first one in its activation block.
+    /// out += a span that folds. `tile` is its first one in the scratch block.
     template <int kPanels, int kTokens>
-    [[gnu::noinline]] static void multiply_folded_part(const Span<kPanels>& span, TileFamily family,
-                                                       const int32_t* w, const int32_t* x,
-                                                       const int32_t* head, int64_t tile,
-                                                       float* out) {
+    [[gnu::noinline]] static void multiply_folded_part(const ScratchBlock& block,
+                                                       const Span<kPanels>& span, const int32_t* w,
+                                                       const int32_t* x, const int32_t* head,
+                                                       int64_t tile, float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
+        const TileFamily family = block.weight->family;
         const int64_t columns = Ops::span_columns(family);
         Sums<Ops, kTokens, kSets> sums[kPanels];
-        start_parts<kTokens, Ops::kFoldUnits>(sums, head, tile, tile + columns / kTileCols);
-        keep_in_registers(sums);
+        start_sums(sums, block, tile, tile + columns / kTileCols);
         multiply_steps<kTokens>(w, x, columns / Ops::kColumns / kSets, sums);
         keep_in_registers(sums);
         const int range = Ops::fold_range(family);
@@ -679,12 +705,14 @@ struct IntegerLoops {
 
     /// out += a span that load_span() takes, of tokens [kFirst, kFirst + kCount) of kTokens. Few enough
     /// that the sums of a group and those of the span are in registers. `tile` is the span's first one
-    /// in its activation block.
+    /// in the scratch block.
     template <int kPanels, int kTokens, int kFirst, int kCount>
-    [[gnu::noinline]] static void multiply_span(const Span<kPanels>& span, TileFamily family,
-                                                const int32_t* w, const int32_t* x,
-                                                const int32_t* head, int64_t tile, float* out) {
+    [[gnu::noinline]] static void multiply_span(const ScratchBlock& block,
+                                                const Span<kPanels>& span, const int32_t* w,
+                                                const int32_t* x, const int32_t* head, int64_t tile,
+                                                float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kCount>();
+        const TileFamily family = block.weight->family;
         const int64_t groups = Ops::span_columns(family) / kMxColumns;
         x += kFirst;
         Sums<Ops, kCount, 1> joined[kPanels];
@@ -693,8 +721,7 @@ struct IntegerLoops {
             joined[p].clear();
         for (int64_t g = 0; g < groups; ++g, tile += kGroupTiles) {
             Sums<Ops, kCount, kSets> sums[kPanels];
-            start_parts<kTokens>(sums, head + kFirst, tile, tile + kGroupTiles);
-            keep_in_registers(sums);
+            start_sums(sums, block, tile, tile + kGroupTiles);
             multiply_steps<kTokens>(w, x, kGroupSteps / kSets, sums);
             keep_in_registers(sums);
             FP6LLM_AVX512_UNROLL
@@ -718,25 +745,25 @@ struct IntegerLoops {
         }
     }
 
-    /// out += columns [tile, tile + columns / 16) of an activation block with any exponents.
+    /// out += tiles [tile, tile + columns / 16) of the scratch block with any exponents.
     template <int kPanels, int kTokens>
-    [[gnu::noinline]] static void multiply_wide_span(const CpuWeightView& weight, int64_t panel,
-                                                     int64_t group, const int32_t* w,
-                                                     const int32_t* x, const int32_t* head,
-                                                     int64_t tile, int64_t columns, float* out) {
+    [[gnu::noinline]] static void multiply_wide_span(const ScratchBlock& block, int64_t group,
+                                                     const int32_t* w, const int32_t* x,
+                                                     const int32_t* head, int64_t tile,
+                                                     int64_t columns, float* out) {
         constexpr int kSets = sum_sets<Ops, kPanels, kTokens>();
         alignas(64) Parts<kPanels, kTokens> parts;
         int64_t groups = 0;
         for (int64_t k = 0, stop; k < columns; k = stop, ++groups) {
             stop = k + kMxColumns < columns ? k + kMxColumns : columns;
             Sums<Ops, kTokens, kSets> sums[kPanels];
-            start_parts<kTokens>(sums, head, tile + k / kTileCols, tile + stop / kTileCols);
-            keep_in_registers(sums);
+            start_sums(sums, block, tile + k / kTileCols, tile + stop / kTileCols);
             multiply_steps<kTokens>(w, x, (stop - k) / Ops::kColumns / kSets, sums);
             keep_in_registers(sums);
             store_parts(sums, parts[groups]);
         }
-        join_wide_parts<kPanels, kTokens>(parts[0], head, weight, panel, group, groups, out);
+        join_wide_parts<kPanels, kTokens>(parts[0], head, *block.weight, block.panel, group, groups,
+                                          out);
     }
 
     static constexpr size_t kSpanBytes =
@@ -792,28 +819,24 @@ struct IntegerLoops {
         const int64_t span_columns = Ops::span_columns(weight.family);
         const int64_t end = block.first + block.columns;
         const int32_t* head = x;
-        int64_t start = block.first;
         for (int64_t k = block.first, stop; k < end; k = stop, ++span) {
             if (k % Ops::kBlockColumns == 0) {
                 head = x;
                 x += Ops::kHeadRows * kTokens;
-                start = k;
             }
             stop = k + span_columns < end ? k + span_columns : end;
             prefetch_next(block, k, stop);
-            const int64_t group = k / kMxColumns, tile = (k - start) / kTileCols;
+            const int64_t group = k / kMxColumns, tile = (k - block.first) / kTileCols;
             if (span->folds) {
-                multiply_folded_part<kPanels, kTokens>(*span, weight.family, w, x, head, tile, out);
+                multiply_folded_part<kPanels, kTokens>(block, *span, w, x, head, tile, out);
             } else if (span->near) {
-                multiply_span<kPanels, kTokens, 0, kFront>(*span, weight.family, w, x, head, tile,
-                                                           out);
+                multiply_span<kPanels, kTokens, 0, kFront>(block, *span, w, x, head, tile, out);
                 if constexpr (kFront < kTokens) {
-                    multiply_span<kPanels, kTokens, kFront, kTokens - kFront>(
-                        *span, weight.family, w, x, head, tile, out);
+                    multiply_span<kPanels, kTokens, kFront, kTokens - kFront>(block, *span, w, x,
+                                                                              head, tile, out);
                 }
             } else {
-                multiply_wide_span<kPanels, kTokens>(weight, block.panel, group, w, x, head, tile,
-                                                     stop - k, out);
+                multiply_wide_span<kPanels, kTokens>(block, group, w, x, head, tile, stop - k, out);
             }
             const int64_t steps = (stop - k) / Ops::kColumns;
             w += steps * kPanels * kLanes;

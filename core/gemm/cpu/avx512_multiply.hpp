@@ -28,6 +28,7 @@
 //   pack_tile(x, first, count, k0, k1, out)      columns [k0, k1) of a tile
 //   kSpanBytes, prepare_block(weight, panel, first, count, folds, spans)    what multiply_scratch wants to
 //                                   know of the scales of tiles [first, first + count), at most so many bytes
+//   kSumsWeights, add_weights(sum, weights)     whether multiply_scratch wants sums of weights, and of what
 //   kFoldsSpans, decode_spans(...)  whether gemm decodes by what prepare_block() wrote, and how
 //   multiply_direct, multiply_scratch, finish
 #pragma once
@@ -292,17 +293,28 @@ template <class Ops, int kPanels>
 FP6LLM_AVX512_INLINE void decode_block(const CpuWeightView& weight, int64_t panel, int64_t first,
                                        int64_t count, const Folding& folding,
                                        [[maybe_unused]] const void* spans,
-                                       typename Ops::Step* scratch) {
+                                       typename Ops::Step* scratch,
+                                       [[maybe_unused]] int32_t* weight_sums) {
     for (int p = 0; p < kPanels; ++p) {
         const uint8_t* tile = tile_address(weight, panel + p, first);
         typename Ops::Step* out = scratch + p * kLanes;
+        [[maybe_unused]] int32_t* sums_out = weight_sums + p * kLanes;
+        [[maybe_unused]] __m512i sum = _mm512_setzero_si512();
+        if constexpr (Ops::kSumsWeights) _mm512_store_si512(sums_out, sum);
         const auto decode = [&](const auto& table, int64_t tiles) FP6LLM_AVX512_INLINE_LAMBDA {
             for (int64_t i = 0; i < tiles; ++i, tile += kTileBytes) {
+                [[maybe_unused]] __m512i own = _mm512_setzero_si512();
                 Ops::template for_each_step</*kHeld=*/false>(
                     table, tile, [&](int, __m512i weights) FP6LLM_AVX512_INLINE_LAMBDA {
                         _mm512_store_si512(out, weights);
                         out += kPanels * kLanes;
+                        if constexpr (Ops::kSumsWeights) own = Ops::add_weights(own, weights);
                     });
+                if constexpr (Ops::kSumsWeights) {
+                    sum = _mm512_add_epi32(sum, own);
+                    sums_out += kPanels * kLanes;
+                    _mm512_store_si512(sums_out, sum);
+                }
             }
         };
         if constexpr (Ops::kFoldsScales) {
@@ -337,6 +349,8 @@ struct ScratchBlock {
     const void* scratch;
     const Folding* folding;
     const void* spans;  ///< what Ops::prepare_block() wrote
+    /// Where Ops::kSumsWeights, of the tiles before each one and of all: [..][panels][16].
+    const int32_t* weight_sums;
     int panels;
     const uint8_t* next;     ///< the first panel's tiles of the block that comes next
     int64_t ask_from;        ///< of which a token tile asks for the bytes from here on,
@@ -362,6 +376,14 @@ constexpr size_t decoded_bytes() {
     return size_t{Ops::kScratchColumns / Ops::kColumns} * 2 * kLanes * sizeof(int32_t);
 }
 
+/// Of the sums of weights that follow it.
+template <class Ops>
+constexpr size_t weight_sum_bytes() {
+    return Ops::kSumsWeights
+               ? size_t{Ops::kScratchColumns / kTileCols + 1} * 2 * kLanes * sizeof(int32_t)
+               : 0;
+}
+
 /// Whether spans that fold are decoded so. It takes longer, which few tokens do not make up for.
 template <class Ops>
 FP6LLM_AVX512_INLINE bool find_span_folding(const CpuWeightView& weight, int64_t tokens) {
@@ -382,7 +404,9 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
     const int64_t k = weight.k_tiles * kTileCols, tokens = x.count;
     const Folding folding = find_folding<Ops>(weight, panel, kPanels);
     const bool folds_spans = find_span_folding<Ops>(weight, tokens);
-    auto* const spans = static_cast<uint8_t*>(scratch) + decoded_bytes<Ops>();
+    auto* const after_decoded = static_cast<uint8_t*>(scratch) + decoded_bytes<Ops>();
+    auto* const weight_sums = reinterpret_cast<int32_t*>(after_decoded);
+    auto* const spans = after_decoded + weight_sum_bytes<Ops>();
     clear_output(sums, tokens * kPanels);
     for (int64_t first = 0; first < weight.k_tiles; first += kBlockTiles) {
         const int64_t rest = weight.k_tiles - first;
@@ -390,21 +414,13 @@ void multiply_blocks(std::integer_sequence<int, kIndex...>, const CpuWeightView&
         Ops::template prepare_block<kPanels>(weight, panel, first, count, folds_spans, spans);
         decode_block<Ops, kPanels>(weight, panel, first, count, folding,
                                    folds_spans ? spans : nullptr,
-                                   static_cast<typename Ops::Step*>(scratch));
+                                   static_cast<typename Ops::Step*>(scratch), weight_sums);
         const uint8_t* const next = first + count < weight.k_tiles
                                         ? tile_address(weight, panel, first + count)
                                         : weight.next_tiles(panel, kPanels);
-        ScratchBlock block = {&weight,
-                              panel,
-                              first * kTileCols,
-                              count * kTileCols,
-                              scratch,
-                              &folding,
-                              spans,
-                              kPanels,
-                              next,
-                              0,
-                              0};
+        ScratchBlock block = {&weight,  panel, first * kTileCols, count * kTileCols, scratch,
+                              &folding, spans, weight_sums,       kPanels,           next,
+                              0,        0};
         const int64_t token_bytes = count * kTileBytes / tokens;
         for (int64_t t = 0; t < tokens; t += kGemmTokens) {
             const int64_t size = tokens - t < kGemmTokens ? tokens - t : kGemmTokens;
@@ -435,7 +451,7 @@ size_t no_scratch(int64_t, int64_t) {
 
 template <class Ops>
 size_t gemm_scratch(int64_t, int64_t) {
-    return decoded_bytes<Ops>() + Ops::kSpanBytes;
+    return decoded_bytes<Ops>() + weight_sum_bytes<Ops>() + Ops::kSpanBytes;
 }
 
 template <class Ops>
