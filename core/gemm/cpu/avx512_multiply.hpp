@@ -366,7 +366,7 @@ FP6LLM_AVX512_INLINE void prefetch_next(const ScratchBlock& block, int64_t k, in
     const uint8_t* tiles = block.next + (from & -64);
     for (int p = 0; p < block.panels; ++p, tiles += block.weight->tile_stride * kTileBytes) {
         for (int64_t line = 0; line < bytes; line += 64)
-            _mm_prefetch(tiles + line, _MM_HINT_T1);
+            _mm_prefetch(tiles + line, _MM_HINT_T0);
     }
 }
 
