@@ -63,9 +63,9 @@ constexpr int streams(CpuMaker maker) {
 //   fused, 1.03 to 1.09 at 8 to 12 (MX 0.99 to 1.05); at 13 to 16, where fused has one tile and wide has two,
 //   1.00 to 0.97 (MX 0.89 to 0.96); at 4 to 7, 0.95 to 1.02 (MX 0.94 to 1.00). f32 has too few registers for
 //   it, int8 and int16 lose by it: 0.96 at 512.
-//   i16 fused over gemm: Zen 5 1.05, 1.03, 1.00 at 24, 32, 48 tokens (MX 1.26, 1.08, 1.11, 1.04 at 16, 24,
-//   32, 48); Emerald Rapids 0.98, 1.02, 0.95.
-//   i8 fused over gemm: Zen 5 1.24, 1.00, 1.07, 0.95 at 16, 24, 32, 48 tokens (MX 1.21, 1.01, 1.03, 0.92);
+//   i16 fused over gemm: Zen 5 1.09, 1.06, 1.03, 0.98 at 24, 32, 48, 64 tokens (MX 1.33, 1.11, 1.06 at 16,
+//   24, 48); Emerald Rapids 0.98, 1.02, 0.95.
+//   i8 fused over gemm: Zen 5 1.16, 0.99, 1.01, 0.97 at 16, 24, 32, 48 tokens (MX 1.29, 0.97, 1.00, 0.94);
 //   Emerald Rapids 1.08, 1.07, 1.08 at 24, 32, 48, before gemm won 15 %.
 //   i8 codes by shifts of words over vpmultishiftqb, fused: Zen 5 1.00, 1.04, 1.05 at 8, 12, 16 tokens (MX
 //   1.02, 1.05, 1.15). Where nothing multiplies the latter are the fewer instructions.
