@@ -28,7 +28,7 @@ int64_t column_parts(const CpuGemmKernel& kernel, int64_t k, int64_t count, int6
 
 /// Activations of the columns of a segment.
 TokenSource columns_of(const TokenSource& x, IndexRange columns) {
-    const int64_t bytes = x.type == DataType::kF32 ? 4 : 2;
+    const auto bytes = static_cast<int64_t>(float_bytes(x.type));
     TokenSource part = x;
     part.data = static_cast<const uint8_t*>(x.data) + columns.begin * x.k_stride * bytes;
     part.k = columns.end - columns.begin;

@@ -58,8 +58,6 @@ struct Int16Ops : IntegerLoops<Int16Ops> {
         table.shifts = _mm512_or_si512(shifts, _mm512_slli_epi32(shifts, 16));
     }
 
-    FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
-
     FP6LLM_AVX512_INLINE Table load_table(TileFamily family) {
         const float* values = tile_values(family);
         const __m512 unit = _mm512_set1_ps(integer_unit(family));

@@ -197,8 +197,6 @@ struct Int8GemmOps : Int8Weights<Codes, 0>, IntegerLoops<Int8GemmOps<Codes>> {
         return _mm512_xor_si512(q, _mm512_set1_epi8(kActivationOffset));
     }
 
-    FP6LLM_AVX512_INLINE void finish_head(int64_t, int64_t, int32_t*) {}
-
     FP6LLM_AVX512_INLINE __m512i add_weights(__m512i sum, __m512i weights) {
         return _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(kActivationOffset), weights);
     }

@@ -20,7 +20,7 @@
 //   kFewestFoldTokens               from which gemm does, as decoding takes longer then
 //   kHeadRows                       rows of the head: 1, or 2 and a row per tile of the block, row 1 + i
 //                                   of which is where a sum over its first i tiles starts
-//   finish_head(count, steps, out)  writes the rows after the first from the steps that follow them
+//   finish_head(count, steps, out)  if there are more: writes those from the steps that follow them
 //   kSumsWeights                    whether gemm's sums start with what activations are offset by, times
 //                                   the weights' sums, and add_weights(sum, weights) what they sum
 #pragma once
@@ -118,7 +118,7 @@ struct IntegerLoops {
                 }
                 int32_t* const after_head = out + Ops::kHeadRows * count;
                 interleave<Ops>(values + i, count, steps, after_head);
-                Ops::finish_head(count, steps, out);
+                if constexpr (Ops::kHeadRows > 1) Ops::finish_head(count, steps, out);
                 out = after_head + steps * count;
             }
         }
@@ -295,7 +295,7 @@ struct IntegerLoops {
         }
     }
 
-    /// The same of tiles [first, stop) of a scratch block.
+    /// gemm: what sums of tiles [first, stop) of a scratch block start with.
     template <int kPanels, int kTokens, int kSets>
     FP6LLM_AVX512_INLINE void start_sums(Sums<Ops, kTokens, kSets> (&sums)[kPanels],
                                          [[maybe_unused]] const ScratchBlock& block,

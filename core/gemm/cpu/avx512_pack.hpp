@@ -85,7 +85,7 @@ FP6LLM_AVX512_INLINE void interleave(const float* values, int64_t count, int64_t
 /// processors' own prefetching starts anew at each.
 FP6LLM_AVX512_INLINE void prefetch_token(const TokenSource& x, int64_t token, int64_t k) {
     if (x.k_stride != 1 || k >= x.k) return;
-    const int64_t size = x.type == DataType::kF32 ? 4 : 2;
+    const auto size = static_cast<int64_t>(float_bytes(x.type));
     const auto* at = static_cast<const uint8_t*>(x.data) + (token * x.token_stride + k) * size;
     for (int64_t i = 0; i < kChunkColumns * size; i += 64)
         _mm_prefetch(at + i, _MM_HINT_T0);
