@@ -31,7 +31,21 @@ def ratio(own, other):
     return statistics.median(b / a for a, b in zip(own["samples_ms"], other["samples_ms"]))
 
 
+def best_peer(case, mark):
+    """The fastest of the peers whose names have `mark`, by its median; None if there are not two."""
+    peers = [c for c in case["contenders"] if c["kind"] == "peer" and mark in c["name"]]
+    return min(peers, key=lambda c: statistics.median(c["samples_ms"])) if len(peers) > 1 else None
+
+
+def with_row_scales(case, own):
+    """The contender that differs from `own` by its scales only; None if that is `own`."""
+    weights, _, compute = own["name"].partition(" ")
+    name = f"{weights.partition('-')[0]}-row {compute}"
+    return first(case, "fp6", name) if name != own["name"] else None
+
+
 def gemm_ratios(case, own):
+    rows, six_bits = with_row_scales(case, own), best_peer(case, "Q6")
     stream, blas = first(case, "stream"), first(case, "openblas")
     prefetched = first(case, "prefetched")
     peak = first(case, "peak", own.get("peak", "fp32 peak"))
@@ -40,6 +54,8 @@ def gemm_ratios(case, own):
         "of stream, prefetched": prefetched and ratio(own, prefetched) * own["bytes"] / prefetched["bytes"],
         "x OpenBLAS": blas and ratio(own, blas),
         "of peak": peak and ratio(own, peak) * own.get("operations", own["flops"]) / peak["flops"],
+        "over row scales": rows and ratio(own, rows),
+        "x best 6-bit peer": six_bits and ratio(own, six_bits),
     }
     for peer in case["contenders"]:
         if peer["kind"] == "peer":
@@ -77,6 +93,32 @@ def gemm_tables(result):
                f"shape{'s' * (len(shapes) > 1)}:")
         yield ""
         yield from table(["contender", "ratio"] + [f"M={m}" for m in tokens], rows)
+
+
+def scaling_table(result):
+    """Medians over the shapes of each contender's median time with one thread over that with several."""
+    times = {}
+    for case in result["gemm"]:
+        for c in case["contenders"]:
+            if c["kind"] in ("fp6", "peer", "openblas"):
+                # OpenBLAS has one name for one token and another for more.
+                name = "OpenBLAS" if c["kind"] == "openblas" else c["name"]
+                key = (case["threads"], name, case["tokens"], case["rows"], case["cols"])
+                times[key] = statistics.median(c["samples_ms"])
+    tokens = sorted({key[2] for key in times})
+    rows = []
+    for threads, name in dict.fromkeys(key[:2] for key in times if key[0] > 1):
+        cells = []
+        for m in tokens:
+            gains = [times[(1, *key[1:])] / times[key] for key in times
+                     if key[:3] == (threads, name, m) and (1, *key[1:]) in times]
+            cells.append(f"{statistics.median(gains):.2f}" if gains else "")
+        if any(cells):
+            rows.append([str(threads), name, *cells])
+    if rows:
+        yield "Threads over one thread:"
+        yield ""
+        yield from table(["threads", "contender"] + [f"M={m}" for m in tokens], rows)
 
 
 def peer_errors(result):
@@ -149,6 +191,7 @@ def report(path, result):
         yield ""
     if result["gemm"]:
         yield from gemm_tables(result)
+        yield from scaling_table(result)
         yield from peer_errors(result)
     if result.get("token"):
         yield from token_table(result)

@@ -44,7 +44,26 @@ class ReportTest(unittest.TestCase):
         one = beside_peers(1, 1, 1.0)
         ratios = report.gemm_ratios(one, one["contenders"][0])
         self.assertEqual(ratios, {"of stream": 0.25, "of stream, prefetched": 0.5, "x OpenBLAS": 8,
-                                  "of peak": 0.5, "x ggml Q6_K": 2})
+                                  "of peak": 0.5, "over row scales": None, "x best 6-bit peer": None,
+                                  "x ggml Q6_K": 2})
+
+    def test_the_best_of_several_six_bit_peers_and_scales_against_a_rows(self):
+        own = contender("fp6", "e2m3-mx 8i", [2, 20, 2])
+        beside = case(1, 16, contender("fp6", "e2m3-row 16i", [9, 9, 9]), own,
+                      contender("fp6", "e2m3-row 8i", [1, 10, 1]), contender("fp6", "e3m2-row 8i", [9, 9, 9]),
+                      contender("peer", "ggml Q4_0", [1, 1, 1]), contender("peer", "ggml Q6_K", [8, 80, 8]),
+                      contender("peer", "ik Q6_0_R4", [6, 60, 6]))
+        ratios = report.gemm_ratios(beside, own)
+        self.assertEqual((ratios["over row scales"], ratios["x best 6-bit peer"]), (0.5, 3))
+
+    def test_threads_are_held_against_one(self):
+        text = "\n".join(report.report("name.json", result(
+            beside_peers(1, 1, 3.0), beside_peers(1, 4, 3.0), beside_peers(2, 1, 2.0), beside_peers(2, 4, 1.5),
+            beside_peers(2, 16, 1.0))))
+        self.assertIn("| 2 | e2m3-row 8i | 1.50 | 2.00 |  |", text)
+        self.assertIn("| 2 | OpenBLAS | 1.50 | 2.00 |  |", text)
+        alone = "\n".join(report.report("name.json", result(beside_peers(2, 1, 2.0))))
+        self.assertNotIn("over one thread", alone)
 
     def test_results_of_before_there_were_other_peaks_are_held_against_fp32(self):
         own = contender("fp6", "e2m3-row 32f", [1, 1], flops=3e6)
