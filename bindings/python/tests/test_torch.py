@@ -118,6 +118,47 @@ def test_linear(options, dtype):
     torch.testing.assert_close(module(x.transpose(0, 1)), y.transpose(0, 1))
 
 
+def test_compute():
+    """What a module lets products round, and where that is said."""
+    layer = nn.Linear(256, 48)
+    exact = fp6llm.torch.Linear.from_float(layer, format="e2m3")
+    module = fp6llm.torch.Linear.from_float(layer, format="e2m3", compute="fast_16i")
+    assert exact.compute is None and module.compute == "fast_16i"
+    assert module.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_16I
+    assert "compute=fast_16i" in repr(module) and "compute" not in repr(exact)
+    x = torch.randn(70, 256)
+    weight = module.codes().to_weight()
+    expected = weight.linear(x, bias=layer.bias.detach(), compute="fast_16i")
+    with torch.no_grad():
+        assert module(x).equal(expected) and not exact(x).equal(expected)
+    module.compute = None
+    assert module(x).equal(exact(x))
+    # Weights are packed for it, unless something else is asked for; it goes along with copies.
+    made = fp6llm.torch.quantize_(model(), format="e2m3", compute=fp6llm.ComputeType.COMPUTE_32F_FAST_8I)
+    other = copy.deepcopy(made)[0]
+    assert other.compute == "fast_8i" and other.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F_FAST_8I
+    hinted = fp6llm.torch.Linear(40, 24, compute="fast_8i", compute_hint="32f")
+    assert hinted.compute == "fast_8i"
+    assert hinted.config.compute_hint == fp6llm.ComputeType.COMPUTE_32F
+    for wrong, error in (("fast", fp6llm.InvalidValueError), (3, fp6llm.InvalidValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="compute"):
+            fp6llm.torch.Linear.from_float(layer, compute=wrong)
+
+
+def test_compute_in_a_graph():
+    module = fp6llm.torch.Linear.from_float(nn.Linear(256, 48), format="e2m3", compute="fast_16i")
+    x = torch.randn(70, 256, requires_grad=True)
+    exact = fp6llm.torch.Linear.from_float(nn.Linear(256, 48), format="e2m3")
+    exact.load_state_dict(module.state_dict())
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        assert compiled(x).equal(module(x)) and not compiled(x).equal(exact(x))
+    module(x).sum().backward()
+    found, x.grad = x.grad, None
+    exact(x).sum().backward()
+    assert found.equal(x.grad)
+
+
 def operator_arguments(**options):
     module = fp6llm.torch.Linear.from_float(nn.Linear(40, 24), **options)
     return module.blob, module.bias.detach(), 24, 40, module._description
@@ -131,7 +172,9 @@ def test_opcheck():
         torch.randn(40, requires_grad=True),
     ):
         torch.library.opcheck(torch.ops.fp6llm.linear.default, (x, blob, bias, *rest))
-        torch.library.opcheck(torch.ops.fp6llm.linear.default, (x, blob, None, *rest, torch.float32))
+        torch.library.opcheck(
+            torch.ops.fp6llm.linear.default, (x, blob, None, *rest, torch.float32, "fast_16i")
+        )
     torch.library.opcheck(torch.ops.fp6llm.linear_transposed.default, (torch.randn(3, 24), blob, *rest))
 
 
@@ -164,6 +207,7 @@ def test_operator_refuses():
         ((x, blob, bias, 24, 40, "e2m3:row:0:0"), "the blob holds"),
         ((x[:, :20], blob, bias, 48, 20, rest[2]), "the blob holds"),
         ((x, blob, bias, *rest, torch.float16), "dtype"),
+        ((x, blob, bias, *rest, None, "fast"), "compute = 'fast'"),
     ):
         with pytest.raises((TypeError, ValueError, fp6llm.Fp6llmError, RuntimeError), match=match):
             linear(*arguments)

@@ -21,8 +21,9 @@ except ImportError as error:
     raise ImportError("fp6llm.torch takes PyTorch 2.4 or newer: pip install torch") from error
 
 from . import _capi
-from ._enums import Backend, DataType, ScaleMode
+from ._enums import Backend, ComputeType, DataType, ScaleMode
 from ._handle import default_handle
+from ._options import COMPUTE_NAMES, choice
 from ._quantize import QuantConfig, Quantized, make_config, quantize
 from ._weight import Weight, pack_blob
 from .errors import InvalidValueError
@@ -65,8 +66,8 @@ def _config(description: str) -> QuantConfig:
 
 _library = torch.library.Library("fp6llm", "DEF")
 _library.define(
-    "linear(Tensor x, Tensor blob, Tensor? bias, int rows, int cols, str config, ScalarType? dtype=None)"
-    " -> Tensor"
+    "linear(Tensor x, Tensor blob, Tensor? bias, int rows, int cols, str config, ScalarType? dtype=None,"
+    " str? compute=None) -> Tensor"
 )
 _library.define("linear_transposed(Tensor y, Tensor blob, int rows, int cols, str config) -> Tensor")
 
@@ -125,6 +126,10 @@ def _check(x: torch.Tensor, blob: torch.Tensor, features: int, dtype: torch.dtyp
         raise InvalidValueError(f"x is on {x.device}, the weight is on {blob.device}")
 
 
+def _compute_type(compute: str | ComputeType) -> int:
+    return choice("compute", ComputeType, compute, COMPUTE_NAMES)
+
+
 def _check_bias(bias: torch.Tensor, blob: torch.Tensor, rows: int) -> None:
     if bias.dtype not in _TYPES:
         raise TypeError(f"bias has dtype {bias.dtype}; {_TYPES_TEXT} is needed")
@@ -142,16 +147,20 @@ def _linear(
     cols: int,
     config: str,
     dtype: torch.dtype | None = None,
+    compute: str | None = None,
 ) -> torch.Tensor:
     _check(x, blob, cols, dtype or x.dtype)
     x = x.contiguous()
     y = torch.empty((*x.shape[:-1], rows), dtype=dtype or x.dtype, device=x.device)
     weight = _view(blob, rows, cols, config)
     epilogue = None
+    if bias is not None or compute is not None:
+        epilogue = _native.new_fp6llmEpilogue_t()
+    if compute is not None:
+        _native.fp6llmEpilogue_t_computeType_set(epilogue, _compute_type(compute))
     if bias is not None:
         _check_bias(bias, blob, rows)
         bias = bias.contiguous()
-        epilogue = _native.new_fp6llmEpilogue_t()
         _native.fp6llmEpilogue_t_bias_set(epilogue, bias.data_ptr())
         _native.fp6llmEpilogue_t_biasType_set(epilogue, _TYPES[bias.dtype])
     tokens = y.numel() // rows if rows else 0
@@ -194,7 +203,7 @@ for _key in ("CPU", "CUDA"):
 
 
 @torch.library.register_fake("fp6llm::linear", lib=_library)
-def _linear_fake(x, blob, bias, rows, cols, config, dtype=None):  # type: ignore[no-untyped-def]
+def _linear_fake(x, blob, bias, rows, cols, config, dtype=None, compute=None):  # type: ignore[no-untyped-def]
     return x.new_empty((*x.shape[:-1], rows), dtype=dtype or x.dtype)
 
 
@@ -208,12 +217,14 @@ class _Differentiable(torch.autograd.Function):
     does, those without gradients too."""
 
     @staticmethod
-    def forward(ctx: Any, x: Any, blob: Any, bias: Any, rows: int, cols: int, config: str) -> torch.Tensor:
+    def forward(
+        ctx: Any, x: Any, blob: Any, bias: Any, rows: int, cols: int, config: str, compute: str | None
+    ) -> torch.Tensor:
         ctx.save_for_backward(blob)
         ctx.x_dtype = x.dtype
         ctx.bias_dtype = None if bias is None else bias.dtype
         ctx.weight = rows, cols, config
-        return linear(x, blob, bias, rows, cols, config)
+        return linear(x, blob, bias, rows, cols, config, None, compute)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[Any, ...]:  # type: ignore[override]
@@ -223,16 +234,30 @@ class _Differentiable(torch.autograd.Function):
             x_grad = torch.ops.fp6llm.linear_transposed(grad.to(ctx.x_dtype), blob, *ctx.weight)
         if ctx.needs_input_grad[2]:
             bias_grad = grad.reshape(-1, ctx.weight[0]).sum(0, dtype=torch.float32).to(ctx.bias_dtype)
-        return x_grad, None, bias_grad, None, None, None
+        return x_grad, None, bias_grad, None, None, None, None
 
 
-#: linear(x, blob, bias, rows, cols, config, dtype=None): x [..., cols] -> [..., rows]. `blob` is from
-#: fp6llm.pack_blob() or Weight.to_blob(), `config` says what it holds ("e3m2:row:0:0": format, scale mode,
-#: group size, DataType of the scales). It has no gradients; the module Linear has, for x and bias.
+#: linear(x, blob, bias, rows, cols, config, dtype=None, compute=None): x [..., cols] -> [..., rows]. `blob` is
+#: from fp6llm.pack_blob() or Weight.to_blob(), `config` says what it holds ("e3m2:row:0:0": format, scale mode,
+#: group size, DataType of the scales), `compute` is as for Weight.linear(). It has no gradients; the module
+#: Linear has, for x and bias.
 linear = torch.ops.fp6llm.linear.default
 
 
 # ---- Modules --------------------------------------------------------------------------------------------
+
+
+def _with_compute(config: QuantConfig, compute: str | ComputeType | None) -> tuple[QuantConfig, str | None]:
+    """The name of a compute type, and a config whose hint it is unless that has one."""
+    if compute is None:
+        return config, None
+    number = _compute_type(compute)
+    name = next((name for name, value in COMPUTE_NAMES.items() if value == number), None)
+    if name is None:
+        raise InvalidValueError(f"compute = {compute!r} is not one of {', '.join(COMPUTE_NAMES)}")
+    if config.compute_hint is None:
+        config = make_config(config, {"compute_hint": name})
+    return config, name
 
 
 class Linear(nn.Module):
@@ -243,7 +268,13 @@ class Linear(nn.Module):
     [out_features, ceil(in_features * bits / 8)], and `weight_scale`; torch.save() keeps beside them which
     format they are in, and where that is lost (safetensors) the module's own config counts.
     Moving to another device packs anew; half() and its like leave the weight as it is.
+
+    How products may round activations is the module's attribute `compute`, as for Weight.linear(): None rounds
+    none, "fast_16bf", "fast_16i" and "fast_8i" let a backend that has them be faster. Gradients round none.
     """
+
+    #: The name of a compute type, or None. No part of a state dict.
+    compute: str | None = None
 
     def __init__(
         self,
@@ -254,17 +285,19 @@ class Linear(nn.Module):
         *,
         device: Any = None,
         dtype: torch.dtype | None = None,
+        compute: str | ComputeType | None = None,
         **options: Unpack[QuantOptions],
     ) -> None:
         """A layer of zeros, to load a state dict into; from_float() makes one from numbers.
 
         config, options  as for fp6llm.quantize(); "auto" becomes what a state dict says
         dtype            of the bias
+        compute          as for Weight.linear(); it is also the compute_hint, unless that is given
         """
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.config = make_config(config, options)
+        self.config, self.compute = _with_compute(make_config(config, options), compute)
         if self.config.format == DataType.R_6F_AUTO:
             self.config = make_config(self.config, {"format": "e3m2"})
         self.register_buffer("blob", None, persistent=False)
@@ -277,14 +310,20 @@ class Linear(nn.Module):
 
     @classmethod
     def from_float(
-        cls, layer: nn.Linear, config: QuantConfig | None = None, **options: Unpack[QuantOptions]
+        cls,
+        layer: nn.Linear,
+        config: QuantConfig | None = None,
+        *,
+        compute: str | ComputeType | None = None,
+        **options: Unpack[QuantOptions],
     ) -> Linear:
-        """Quantizes a layer; its bias is taken over, not copied."""
-        quantized = quantize(layer.weight.detach(), config, **options)
+        """Quantizes a layer; its bias is taken over, not copied. `compute` as for Linear()."""
+        config, name = _with_compute(make_config(config, options), compute)
+        quantized = quantize(layer.weight.detach(), config)
         made = cls.__new__(cls)
         nn.Module.__init__(made)
         made.in_features, made.out_features = layer.in_features, layer.out_features
-        made.config = quantized.config
+        made.config, made.compute = quantized.config, name
         made.register_buffer("blob", None, persistent=False)
         made._put(quantized.codes, quantized.scales)
         made.register_parameter("bias", layer.bias)
@@ -294,10 +333,10 @@ class Linear(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x [..., in_features] -> [..., out_features], of x's type. Gradients flow to x and bias."""
         blob, bias = self.blob, self.bias
-        call = linear
+        weight = self.out_features, self.in_features, self._description
         if torch.is_grad_enabled() and (x.requires_grad or (bias is not None and bias.requires_grad)):
-            call = _Differentiable.apply
-        return call(x, blob, bias, self.out_features, self.in_features, self._description)
+            return _Differentiable.apply(x, blob, bias, *weight, self.compute)
+        return linear(x, blob, bias, *weight, None, self.compute)
 
     def codes(self) -> Quantized:
         """The plain codes and scales, as tensors on the module's device."""
@@ -315,9 +354,10 @@ class Linear(nn.Module):
 
     def extra_repr(self) -> str:
         """As nn.Linear's, with the format."""
+        compute = "" if self.compute is None else f", compute={self.compute}"
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
-            f"bias={self.bias is not None}, config={self._description}"
+            f"bias={self.bias is not None}, config={self._description}{compute}"
         )
 
     def _scale_dtype(self) -> torch.dtype:
@@ -409,23 +449,27 @@ def quantize_(
     config: QuantConfig | None = None,
     *,
     select: Callable[[str, nn.Linear], bool] | None = None,
+    compute: str | ComputeType | None = None,
     **options: Unpack[QuantOptions],
 ) -> nn.Module:
     """Replaces the nn.Linear modules of a model, in place, layer by layer; returns the model.
 
     config, options  as for fp6llm.quantize()
+    compute          as for Linear()
     select           select(name, module) -> whether to replace it; all, if None. Subclasses of nn.Linear are
                      left alone, and a model that is an nn.Linear itself is returned as a Linear
     """
     config = make_config(config, options)
     if type(model) is nn.Linear:
-        return Linear.from_float(model, config) if select is None or select("", model) else model
+        return (
+            Linear.from_float(model, config, compute=compute) if select is None or select("", model) else model
+        )
     made: dict[nn.Module, Linear] = {}
     for prefix, parent in list(model.named_modules(remove_duplicate=False)):
         for name, child in list(parent._modules.items()):
             full = f"{prefix}.{name}" if prefix else name
             if type(child) is nn.Linear and (select is None or select(full, child)):
                 if child not in made:
-                    made[child] = Linear.from_float(child, config)
+                    made[child] = Linear.from_float(child, config, compute=compute)
                 setattr(parent, name, made[child])
     return model
