@@ -174,17 +174,20 @@ FP6LLM_AVX512_INLINE __m512 load_scales(const CpuWeightView& weight, int64_t pan
     return _mm512_loadu_ps(weight.scales + at);
 }
 
-/// Asks for scales that are as far ahead as weights are asked for: processors' own prefetching does not
-/// see that they come.
+/// Asks for scales that are as far ahead of `scales` as weights are asked for: processors' own prefetching
+/// does not see that they come.
+FP6LLM_AVX512_INLINE void prefetch_scales(const void* scales) {
+    constexpr int64_t kBytesAhead = 512;
+    _mm_prefetch(static_cast<const uint8_t*>(scales) + kBytesAhead, _MM_HINT_T0);
+}
+
 FP6LLM_AVX512_INLINE void prefetch_scales(const CpuWeightView& weight, int64_t panel,
                                           int64_t group) {
-    constexpr int64_t kBytesAhead = 512;
     const int64_t at = weight.scale_index(panel, group);
     if (weight.scale_mode == ScaleMode::kMx) {
-        _mm_prefetch(weight.e8m0 + at + kBytesAhead, _MM_HINT_T0);
+        prefetch_scales(weight.e8m0 + at);
     } else {
-        _mm_prefetch(reinterpret_cast<const uint8_t*>(weight.scales + at) + kBytesAhead,
-                     _MM_HINT_T0);
+        prefetch_scales(weight.scales + at);
     }
 }
 

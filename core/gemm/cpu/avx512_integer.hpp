@@ -505,7 +505,6 @@ struct IntegerLoops {
         constexpr bool kRow = kMode == ScaleMode::kRow;
         constexpr int64_t kBlockTiles = Ops::kBlockColumns / kTileCols;
         const int64_t prefetch = prefetch_bytes(kPanels, Ops::kFarPrefetch);
-        const int64_t group_tiles = group_columns(weight) / kTileCols;
         typename Ops::Table tables[kPanels];
         const uint8_t* tiles[kPanels];
         for (int p = 0; p < kPanels; ++p) {
@@ -516,24 +515,36 @@ struct IntegerLoops {
         clear_output(out, kTokens * kPanels);
         [[maybe_unused]] alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
-        int64_t block = 0, group = 0, group_end = kRow ? INT64_MAX : group_tiles;
-        for (int64_t first = 0, stop; first < weight.k_tiles; first = stop) {
-            if (kRow || first % kBlockTiles == 0) {
+        // Tiles that are left of the weight, of the activation block and of the scale group.
+        int64_t left = weight.k_tiles, block_left = 0,
+                group_left = group_columns(weight) / kTileCols;
+        const int64_t group_tiles = group_left;
+        int64_t group = 0, first = 0;  // first: the part's first tile of its activation block
+        // Group scales by address: working it out for each part takes 2 % with groups of 64 columns.
+        const float* scales_at =
+            kMode == ScaleMode::kGroup ? weight.scales + weight.scale_index(panel, 0) : nullptr;
+        const int64_t panel_scales = weight.group_stride * kLanes;
+        do {
+            if (kRow || block_left == 0) {
                 head = x;
                 x += Ops::kHeadRows * kTokens;
-                block = first;
+                block_left = left < kBlockTiles ? left : kBlockTiles;
+                first = 0;
             }
-            stop = block + kBlockTiles;
-            stop = group_end < stop ? group_end : stop;
-            stop = weight.k_tiles < stop ? weight.k_tiles : stop;
-            for (int p = 0; !kRow && p < kPanels; ++p)
-                prefetch_scales(weight, panel + p, group);
+            const int64_t count = group_left < block_left ? group_left : block_left;
+            for (int p = 0; p < kPanels; ++p) {
+                if constexpr (kMode == ScaleMode::kGroup) {
+                    prefetch_scales(scales_at + p * panel_scales);
+                } else if constexpr (kMode == ScaleMode::kMx) {
+                    prefetch_scales(weight, panel + p, group);
+                }
+            }
             Sums<Ops, kTokens, kSets> sums[kPanels];
-            start_parts(sums, head, first - block, stop - block);
-            int64_t i = first;
+            start_parts(sums, head, first, first + count);
+            int64_t i = count;
             do {
                 multiply_panels(weight, panel, tables, prefetch, tiles, x, sums);
-            } while (++i < stop);
+            } while (--i > 0);
             keep_in_registers(sums);
             if constexpr (kMode == ScaleMode::kMx) {
                 const int64_t slot = group % span_groups(weight);
@@ -545,7 +556,7 @@ struct IntegerLoops {
             } else {
                 __m512 scales[kPanels];
                 for (int p = 0; !kRow && p < kPanels; ++p)
-                    scales[p] = load_scales(weight, panel + p, group);
+                    scales[p] = _mm512_loadu_ps(scales_at + p * panel_scales);
                 add_parts<!kRow>(
                     sums,
                     [&](int t) FP6LLM_AVX512_INLINE_LAMBDA {
@@ -553,11 +564,16 @@ struct IntegerLoops {
                     },
                     scales, out);
             }
-            if (!kRow && stop == group_end) {
+            first += count;
+            left -= count;
+            block_left -= count;
+            group_left -= count;
+            if (!kRow && group_left == 0) {
+                group_left = group_tiles;
                 ++group;
-                group_end += group_tiles;
+                if constexpr (kMode == ScaleMode::kGroup) scales_at += kLanes;
             }
-        }
+        } while (left > 0);
         finish<kPanels>(weight, panel, kTokens, out);
     }
 
