@@ -25,6 +25,10 @@ extern void (*const kDecodePanel[2])(const CpuWeightView& weight, int64_t panel,
                                      int64_t count, float* out);
 extern const KernelFunctions kGemmI8;
 
+/// Turns tiles of S8 into S16's.
+void convert_tiles(const uint8_t* tile, int64_t count, uint8_t* out);
+constexpr int64_t kS16Padding = 64;  ///< bytes around S16's tiles that its kernels may read
+
 /// For weights in S8; the latter turn them into S16 first.
 extern const KernelFunctions kS8GemvI8, kS8FusedI8, kS8GemmI8;
 extern const KernelFunctions kS8GemvF32[2], kS8FusedF32[2], kS8Fused5F32[2], kS8GemmF32[2],

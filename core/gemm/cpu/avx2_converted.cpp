@@ -8,8 +8,7 @@
 namespace fp6llm::avx2 {
 namespace {
 
-constexpr int kMostPanels = 2;    // per call
-constexpr int64_t kPadding = 64;  // S16's kernels load from before a tile
+constexpr int kMostPanels = 2;  // per call
 
 FP6LLM_AVX2_INLINE __m256i masked(__m256i a, int half_word) {
     return _mm256_and_si256(a, _mm256_set1_epi16(static_cast<int16_t>(half_word)));
@@ -54,19 +53,14 @@ FP6LLM_AVX2_INLINE void convert_half(const uint8_t* tile, uint8_t* out) {
 /// Of the converted panels.
 int64_t converted_bytes(int64_t k) {
     const int64_t tiles = (k + kTileCols - 1) / kTileCols;
-    return kMostPanels * tiles * kTileBytes + 2 * kPadding;
+    return kMostPanels * tiles * kTileBytes + 2 * kS16Padding;
 }
 
 /// The panels' view in S16, of which `tiles` are all.
 CpuWeightView convert(const CpuWeightView& weight, int64_t panel, int panels, uint8_t* tiles) {
-    uint8_t* out = tiles;
     for (int p = 0; p < panels; ++p) {
-        const uint8_t* tile = weight.panel_tiles(panel + p);
-        for (int64_t i = 0; i < weight.k_tiles; ++i, tile += kTileBytes, out += kTileBytes) {
-            prefetch_tile(tile);
-            convert_half(tile, out);
-            convert_half(tile + 32, out + 32);
-        }
+        convert_tiles(weight.panel_tiles(panel + p), weight.k_tiles,
+                      tiles + p * weight.k_tiles * kTileBytes);
     }
     CpuWeightView view = weight;
     view.swizzle = CpuSwizzle::kS16;
@@ -106,7 +100,7 @@ struct Converting {
     static void multiply(const CpuWeightView& weight, int64_t panel, int panels,
                          const PackedTokens& x, float* sums, void* scratch) {
         uint8_t* own = static_cast<uint8_t*>(scratch);
-        const CpuWeightView view = convert(weight, panel, panels, own + kPadding);
+        const CpuWeightView view = convert(weight, panel, panels, own + kS16Padding);
         inner().multiply(view, 0, panels, x, sums, own + converted_bytes(weight.cols));
     }
 };
@@ -124,6 +118,14 @@ constexpr KernelFunctions kFloat = {
     Converting<kS16, kWeights>::pack_columns};
 
 }  // namespace
+
+void convert_tiles(const uint8_t* tile, int64_t count, uint8_t* out) {
+    for (int64_t i = 0; i < count; ++i, tile += kTileBytes, out += kTileBytes) {
+        prefetch_tile(tile);
+        convert_half(tile, out);
+        convert_half(tile + 32, out + 32);
+    }
+}
 
 constexpr KernelFunctions kS8GemvF32[] = {kFloat<kGemvF32, Weights::kPlaced>,
                                           kFloat<kGemvF32, Weights::kNormal>};

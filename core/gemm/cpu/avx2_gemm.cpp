@@ -34,12 +34,11 @@ FP6LLM_AVX2_INLINE const uint8_t* tile_at(const CpuWeightView& weight, int64_t p
 }
 
 /// out[k][16] = apply(placed weights, what load_scale(group, to) stored) of columns [k0, k0 +
-/// count).
+/// count), whose tiles begin at `tile`.
 template <class Tile, class LoadScale, class Apply>
-FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t panel, int64_t k0,
+FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, const uint8_t* tile, int64_t k0,
                                        int64_t count, float* out, LoadScale load_scale,
                                        Apply apply) {
-    const uint8_t* tile = tile_at(weight, panel, k0);
     GroupCursor cursor(weight, k0);
     alignas(32) float scales[2][16];  // not in registers: decoding needs those
     for (int64_t k = k0; k < k0 + count;
@@ -60,11 +59,12 @@ FP6LLM_AVX2_INLINE void decode_columns(const CpuWeightView& weight, int64_t pane
 template <class Tile>
 void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_t panel, int64_t k0,
                   int64_t count, float* out) {
+    const uint8_t* const tile = tile_at(weight, panel, k0);
     if (weight.scale_mode == ScaleMode::kRow) {
         const auto no_scale = [](int64_t, float*) FP6LLM_AVX2_INLINE_LAMBDA {};
         const auto keep = [](Floats placed, const float*)
                               FP6LLM_AVX2_INLINE_LAMBDA { return placed; };
-        decode_columns<Tile>(weight, panel, k0, count, out, no_scale, keep);
+        decode_columns<Tile>(weight, tile, k0, count, out, no_scale, keep);
     } else {
         const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
             scales.prefetch_next(group);
@@ -74,7 +74,7 @@ void decode_block(const CpuWeightView& weight, const PanelScales& scales, int64_
             // Not a multiplication: those are slow for subnormals on Zen 3, FMAs are not.
             return multiply_add(placed, load_values(scale), zero_floats());
         };
-        decode_columns<Tile>(weight, panel, k0, count, out, load_scale, apply);
+        decode_columns<Tile>(weight, tile, k0, count, out, load_scale, apply);
     }
 }
 
@@ -208,10 +208,10 @@ void multiply_panel(const CpuWeightView& weight, int64_t panel, const PackedToke
     finish_sums(scales.factor, x.factors + x.first, x.count, sums);
 }
 
-/// out[k][16] = scale * value of columns [k0, k0 + count), rounded once.
+/// out[k][16] = scale * value of columns [k0, k0 + count), whose tiles begin at `tile`, rounded once.
 template <class Tile>
-void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
-                   float* out) {
+void decode_scaled(const CpuWeightView& weight, int64_t panel, const uint8_t* tile, int64_t k0,
+                   int64_t count, float* out) {
     const Floats up = all_floats(exp2_float(-Tile::kPlacedExponent));
     const auto load_scale = [&](int64_t group, float* to) FP6LLM_AVX2_INLINE_LAMBDA {
         const int64_t at = weight.scale_index(panel, group);
@@ -221,7 +221,7 @@ void decode_scaled(const CpuWeightView& weight, int64_t panel, int64_t k0, int64
     const auto apply = [&](Floats placed, const float* scale) FP6LLM_AVX2_INLINE_LAMBDA {
         return multiply(multiply(placed, up), load_values(scale));
     };
-    decode_columns<Tile>(weight, panel, k0, count, out, load_scale, apply);
+    decode_columns<Tile>(weight, tile, k0, count, out, load_scale, apply);
 }
 
 size_t scratch_bytes(int64_t k, int64_t) {
@@ -245,16 +245,30 @@ constexpr KernelFunctions kGemm = {packed_bytes, pack_tokens<Order::kChunks, kGe
                                    scratch_bytes, multiply<kWeights>,
                                    pack_columns<Order::kChunks, kGemmTile>};
 
+/// The same of a panel in S8, which is turned into S16 a few tiles at a time. Not inlined: it slows S16's.
+template <Weights kWeights>
+__attribute__((noinline)) void decode_bytes(const CpuWeightView& weight, int64_t panel, int64_t k0,
+                                            int64_t count, float* out) {
+    constexpr int64_t kColumns = 64;
+    alignas(64) uint8_t memory[kS16Padding + kColumns / kTileCols * kTileBytes + kS16Padding];
+    uint8_t* const tiles = memory + kS16Padding;
+    for (int64_t k = k0, columns; k < k0 + count; k += columns, out += columns * kTileRows) {
+        columns = k0 + count - k < kColumns ? k0 + count - k : kColumns;
+        convert_tiles(tile_at(weight, panel, k), columns / kTileCols, tiles);
+        decode_scaled<TileOf<E2M3Tile, kWeights>>(weight, panel, tiles, k, columns, out);
+    }
+}
+
 template <Weights kWeights>
 void decode_panel(const CpuWeightView& weight, int64_t panel, int64_t k0, int64_t count,
                   float* out) {
-    // Transposed products of weights that were meant for others.
     if (weight.swizzle == CpuSwizzle::kS8)
-        return portable_kernels()->decode_panel(weight, panel, k0, count, out);
+        return decode_bytes<kWeights>(weight, panel, k0, count, out);
+    const uint8_t* const tile = tile_at(weight, panel, k0);
     if (weight.family == TileFamily::kE3M2) {
-        decode_scaled<TileOf<E3M2Tile, kWeights>>(weight, panel, k0, count, out);
+        decode_scaled<TileOf<E3M2Tile, kWeights>>(weight, panel, tile, k0, count, out);
     } else {
-        decode_scaled<TileOf<E2M3Tile, kWeights>>(weight, panel, k0, count, out);
+        decode_scaled<TileOf<E2M3Tile, kWeights>>(weight, panel, tile, k0, count, out);
     }
 }
 

@@ -33,7 +33,7 @@ int64_t round_up_16(int64_t n) {
 class TestWeight {
   public:
     TestWeight(TileFamily family, ScaleMode mode, int64_t group_size, int64_t panels, int64_t cols,
-               uint32_t seed)
+               uint32_t seed, CpuSwizzle swizzle = CpuSwizzle::kS16)
         : padded_(round_up_16(cols)), codes_(static_cast<size_t>(panels * 16 * padded_)) {
         std::mt19937 random(seed);
         view_.rows = panels * 16;
@@ -42,7 +42,7 @@ class TestWeight {
         view_.k_tiles = view_.tile_stride = padded_ / 16;
         view_.format = find_format(family == TileFamily::kE3M2 ? DataType::kE3M2 : DataType::kE2M3);
         view_.family = family;
-        view_.swizzle = CpuSwizzle::kS16;
+        view_.swizzle = swizzle;
         view_.scale_mode = mode;
         view_.group_size = mode == ScaleMode::kRow ? 0 : group_size;
         view_.groups = mode == ScaleMode::kRow ? 1 : (cols + group_size - 1) / group_size;
@@ -219,9 +219,16 @@ bool can_run(const CpuGemmKernel& kernel, const Scaling& scaling) {
 }
 
 TEST_P(Avx2Kernel, DecodesEveryCodeExactly) {
-    for (TileFamily family : kFamilies) {
+    struct Layout {
+        CpuSwizzle swizzle;
+        TileFamily family;
+    };
+    for (const Layout& layout :
+         {Layout{CpuSwizzle::kS16, TileFamily::kE3M2}, Layout{CpuSwizzle::kS16, TileFamily::kE2M3},
+          Layout{CpuSwizzle::kS8, TileFamily::kE2M3}}) {
         for (const Scaling& scaling : kScalings) {
-            TestWeight weight(family, scaling.mode, scaling.group_size, 2, 1064, 1);
+            TestWeight weight(layout.family, scaling.mode, scaling.group_size, 2, 1064, 1,
+                              layout.swizzle);
             const CpuWeightView& view = weight.view();
             const int64_t k0 = 32, count = view.k_tiles * 16 - k0;
             std::vector<float> out(static_cast<size_t>(count * 16), kNan);
