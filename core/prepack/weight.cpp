@@ -18,6 +18,12 @@ namespace {
 /// Columns handled at a time where codes pass through a buffer on the stack.
 constexpr int64_t kChunkCols = 1024;
 
+/// Whether weights of a spec can be in S8.
+bool has_s8(const QuantSpec& spec) noexcept {
+    return tile_coding(*find_format(spec.format)).family == TileFamily::kE2M3 &&
+           spec.group_size % kS8Columns == 0;
+}
+
 /// Panels that kernels for one token read side by side (CpuGemmKernel::panels_per_call).
 int64_t panel_step() noexcept {
     return active_isa() >= Isa::kAvx512 && cpu_maker() == CpuMaker::kAmd ? 1 : 2;
@@ -181,10 +187,8 @@ CpuWeightView CpuWeightView::columns(int64_t begin, int64_t end) const noexcept 
 
 CpuSwizzle packed_swizzle(const QuantSpec& spec) noexcept {
     if (active_isa() != Isa::kAvx2) return CpuSwizzle::kP16;
-    const bool is_int8 = spec.compute_hint == ComputeType::kF32FastI8 &&
-                         tile_coding(*find_format(spec.format)).family == TileFamily::kE2M3 &&
-                         spec.group_size % kS8Columns == 0;
-    return is_int8 ? CpuSwizzle::kS8 : CpuSwizzle::kS16;
+    return spec.compute_hint == ComputeType::kF32FastI8 && has_s8(spec) ? CpuSwizzle::kS8
+                                                                        : CpuSwizzle::kS16;
 }
 
 size_t Weight::blob_bytes(const QuantSpec& spec, int64_t rows, int64_t cols) {
@@ -297,9 +301,9 @@ std::unique_ptr<Weight> Weight::from_blob(const uint8_t* blob, size_t bytes) {
         fail(Status::kNotSupported, "blob has layout %u; this version knows P16, S16 and S8",
              header.layout);
     }
-    if (swizzle == CpuSwizzle::kS8 &&
-        tile_coding(*find_format(spec.format)).family != TileFamily::kE2M3) {
-        fail(Status::kInvalidValue, "blob has layout S8, which is not of its format");
+    if (swizzle == CpuSwizzle::kS8 && !has_s8(spec)) {
+        fail(Status::kInvalidValue,
+             "blob has layout S8, which is not for its format or group size");
     }
     const BlobGeometry geometry = blob_geometry(spec, header.rows, header.cols);
     check_blob_size(header, geometry.total_bytes, bytes);

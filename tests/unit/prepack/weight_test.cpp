@@ -255,7 +255,9 @@ TEST(Weight, FromFloatsIsTheSameForAnyThreadCount) {
 
 class BlobTest : public testing::Test {
   protected:
-    void SetUp() override {
+    void SetUp() override { pack(); }
+
+    void pack() {
         const Plain plain = random_plain(spec_, 20, 50, 3);
         bytes_ = Weight::blob_bytes(spec_, 20, 50);
         buffer_ = AlignedBuffer(bytes_);
@@ -344,6 +346,16 @@ TEST_F(BlobTest, FieldsAreCheckedEvenWithAValidChecksum) {
     EXPECT_EQ(status_with([](H h) { h.rows = INT64_MAX; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.cols = INT64_MAX / 8; }), Status::kInvalidValue);
     EXPECT_EQ(status_with([](H h) { h.total_bytes += 64; }), Status::kInvalidValue);
+}
+
+TEST_F(BlobTest, S8IsForGroupsOf32) {
+    for (int64_t group_size : {16, 32, 48, 64}) {
+        spec_ = make_spec(DataType::kE2M3, ScaleMode::kGroup, group_size, DataType::kF32);
+        pack();
+        EXPECT_EQ(status_with([](BlobHeader& h) { h.layout = 3; }),
+                  group_size % 32 == 0 ? Status::kSuccess : Status::kInvalidValue);
+        EXPECT_EQ(status_with([](BlobHeader& h) { h.layout = 2; }), Status::kSuccess);
+    }
 }
 
 }  // namespace
