@@ -1,4 +1,4 @@
-// Float and int16 kernels for weights in S8, which is made for int8 activations: each panel is turned into S16
+// S8, which is made for int8 activations, to S16, and float and int16 kernels by it: each panel is turned into S16
 // in scratch, and S16's kernel multiplies it. At one token that takes longer than the product, from 16 on
 // a fraction of it.
 #include "core/gemm/cpu/avx2.hpp"

@@ -245,7 +245,7 @@ constexpr KernelFunctions kGemm = {packed_bytes, pack_tokens<Order::kChunks, kGe
                                    scratch_bytes, multiply<kWeights>,
                                    pack_columns<Order::kChunks, kGemmTile>};
 
-/// The same of a panel in S8, which is turned into S16 a few tiles at a time. Not inlined: it slows S16's.
+/// decode_scaled() of a panel in S8, by way of S16, a few tiles at a time. Not inlined: it slows S16's.
 template <Weights kWeights>
 __attribute__((noinline)) void decode_bytes(const CpuWeightView& weight, int64_t panel, int64_t k0,
                                             int64_t count, float* out) {

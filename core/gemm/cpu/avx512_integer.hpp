@@ -25,45 +25,14 @@
 //                                   the weights' sums, and add_weights(sum, weights) what they sum
 #pragma once
 
-#include <cfloat>
-#include <cmath>
 #include <cstring>
 #include <type_traits>
 
+#include "core/gemm/cpu/avx512_integer_pack.hpp"
 #include "core/gemm/cpu/avx512_multiply.hpp"
 
 namespace fp6llm::FP6LLM_AVX512_NAMESPACE {
 namespace {
-
-/// Scales `count` values (a multiple of 16) to integers that are still to be rounded; returns what
-/// one unit of them stands for. All become zero where that is 0 or NaN.
-FP6LLM_AVX512_INLINE float scale_block(float* values, int64_t count, float most) {
-    constexpr float kLeast = 0x1p-100f;
-    __m512i largest = _mm512_setzero_si512();  // magnitudes as bits: ordered as integers, NaN above
-    for (int64_t i = 0; i < count; i += kLanes) {
-        const __m512i bits = _mm512_castps_si512(_mm512_load_ps(values + i));
-        largest = _mm512_max_epi32(largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7FFFFFFF)));
-    }
-    largest = _mm512_max_epi32(largest, _mm512_shuffle_i32x4(largest, largest, 0x4E));
-    largest = _mm512_max_epi32(largest, _mm512_shuffle_i32x4(largest, largest, 0xB1));
-    __m128i four = _mm512_castsi512_si128(largest);
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4E));
-    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0xB1));
-    const float amax = _mm_cvtss_f32(_mm_castsi128_ps(four));
-    if (!(amax >= kLeast && amax <= FLT_MAX)) {
-        for (int64_t i = 0; i < count; i += kLanes)
-            _mm512_store_ps(values + i, _mm512_setzero_ps());
-        return amax < kLeast ? 0.0f : NAN;
-    }
-    const __m512 factor = _mm512_set1_ps(most / amax);
-    for (int64_t i = 0; i < count; i += kLanes)
-        _mm512_store_ps(values + i, _mm512_mul_ps(_mm512_load_ps(values + i), factor));
-    return amax / most;
-}
-
-FP6LLM_AVX512_INLINE __m512i rounded(const float* values) {
-    return _mm512_cvtps_epi32(_mm512_load_ps(values));
-}
 
 /// Integer weights per unit of value.
 FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
@@ -71,7 +40,7 @@ FP6LLM_AVX512_INLINE float integer_unit(TileFamily family) {
 }
 
 constexpr int64_t kMxColumns = 32;  ///< of a group
-constexpr int64_t kLeastGroup = 8;  ///< columns of any other
+constexpr int64_t kLeastPart = 8;   ///< columns, as groups are multiples of it
 constexpr int kMostPartTokens = 6;  ///< of two panels: two sums of each fit in registers
 
 /// Of a tile: all, or half where that are too many.
@@ -102,27 +71,7 @@ struct IntegerLoops {
 
     static void pack_tile(const TokenSource& x, int64_t first, int64_t count, int64_t k0,
                           int64_t k1, int32_t* out) {
-        alignas(64) float values[kBlockSteps * kChunkColumns];
-        const int64_t padded = padded_columns(k1);
-        out += packed_steps(k0) * count;
-        for (int64_t k = k0; k < padded; k += kChunkColumns) {
-            load_chunk(x, first, count, k, values);
-            const int64_t chunk = padded - k < kChunkColumns ? padded - k : kChunkColumns;
-            for (int64_t i = 0; i < chunk; i += Ops::kBlockColumns) {
-                const int64_t columns =
-                    chunk - i < Ops::kBlockColumns ? chunk - i : Ops::kBlockColumns;
-                const int64_t steps = columns / Ops::kColumns;
-                for (int64_t t = 0; t < count; ++t) {
-                    const float scale =
-                        scale_block(values + t * kChunkColumns + i, Ops::kBlockColumns, Ops::kMost);
-                    std::memcpy(out + t, &scale, sizeof scale);
-                }
-                int32_t* const after_head = out + Ops::kHeadRows * count;
-                interleave<Ops>(values + i, count, steps, after_head);
-                if constexpr (Ops::kHeadRows > 1) Ops::finish_head(count, steps, out);
-                out = after_head + steps * count;
-            }
-        }
+        pack_integer_tile<Ops>(x, first, count, k0, k1, out);
     }
 
     FP6LLM_AVX512_INLINE int64_t span_groups(const CpuWeightView& weight) {
@@ -515,10 +464,9 @@ struct IntegerLoops {
         clear_output(out, kTokens * kPanels);
         [[maybe_unused]] alignas(64) Parts<kPanels, kTokens> parts;
         const int32_t* head = x;
+        const int64_t group_tiles = group_columns(weight) / kTileCols;
         // Tiles that are left of the weight, of the activation block and of the scale group.
-        int64_t left = weight.k_tiles, block_left = 0,
-                group_left = group_columns(weight) / kTileCols;
-        const int64_t group_tiles = group_left;
+        int64_t left = weight.k_tiles, block_left = 0, group_left = group_tiles;
         int64_t group = 0, first = 0;  // first: the part's first tile of its activation block
         // Group scales by address: working it out for each part takes 2 % with groups of 64 columns.
         const float* scales_at =
@@ -633,7 +581,7 @@ struct IntegerLoops {
     };
     struct PartList {
         int64_t count;
-        Part parts[Ops::kScratchColumns / kLeastGroup];
+        Part parts[Ops::kScratchColumns / kLeastPart];
     };
 
     /// Cuts columns [first, end) of a weight with group scales.
@@ -719,13 +667,10 @@ struct IntegerLoops {
                 }
             };
         if constexpr (kRowScales) {
-            while (block.columns - column >= Ops::kBlockColumns) {
+            while (column < block.columns) {
                 enter_block();
-                add_part(Ops::kBlockColumns, 0);
-            }
-            if (column < block.columns) {
-                enter_block();
-                add_part(block.columns - column, 0);
+                const int64_t left = block.columns - column;
+                add_part(left < Ops::kBlockColumns ? left : Ops::kBlockColumns, 0);
             }
         } else {
             const auto* const list = static_cast<const PartList*>(block.spans);
@@ -834,11 +779,11 @@ struct IntegerLoops {
     template <int kPanels>
     FP6LLM_AVX512_INLINE void prepare_block(const CpuWeightView& weight, int64_t panel,
                                             int64_t first, int64_t count, bool folds, void* spans) {
+        if (weight.scale_mode == ScaleMode::kRow) return;
         if (weight.scale_mode == ScaleMode::kGroup) {
-            cut_parts(weight, panel, first * kTileCols, (first + count) * kTileCols,
-                      static_cast<PartList*>(spans));
+            return cut_parts(weight, panel, first * kTileCols, (first + count) * kTileCols,
+                             static_cast<PartList*>(spans));
         }
-        if (weight.scale_mode != ScaleMode::kMx) return;
         const int64_t span_tiles = Ops::span_columns(weight.family) / kTileCols;
         auto* span = static_cast<Span<kPanels>*>(spans);
         for (int64_t tile = 0; tile < count; tile += span_tiles, ++span) {
