@@ -23,8 +23,9 @@ except ImportError as error:
 from . import _capi
 from ._enums import Backend, ComputeType, DataType, ScaleMode
 from ._handle import default_handle
-from ._options import COMPUTE_NAMES, choice
-from ._quantize import QuantConfig, Quantized, make_config, quantize
+from ._multiply import _compute
+from ._options import COMPUTE_NAMES
+from ._quantize import QuantConfig, Quantized, _member, make_config, quantize
 from ._weight import Weight, pack_blob
 from .errors import InvalidValueError
 
@@ -126,10 +127,6 @@ def _check(x: torch.Tensor, blob: torch.Tensor, features: int, dtype: torch.dtyp
         raise InvalidValueError(f"x is on {x.device}, the weight is on {blob.device}")
 
 
-def _compute_type(compute: str | ComputeType) -> int:
-    return choice("compute", ComputeType, compute, COMPUTE_NAMES)
-
-
 def _check_bias(bias: torch.Tensor, blob: torch.Tensor, rows: int) -> None:
     if bias.dtype not in _TYPES:
         raise TypeError(f"bias has dtype {bias.dtype}; {_TYPES_TEXT} is needed")
@@ -156,8 +153,7 @@ def _linear(
     epilogue = None
     if bias is not None or compute is not None:
         epilogue = _native.new_fp6llmEpilogue_t()
-    if compute is not None:
-        _native.fp6llmEpilogue_t_computeType_set(epilogue, _compute_type(compute))
+        _native.fp6llmEpilogue_t_computeType_set(epilogue, _compute(compute))
     if bias is not None:
         _check_bias(bias, blob, rows)
         bias = bias.contiguous()
@@ -251,13 +247,10 @@ def _with_compute(config: QuantConfig, compute: str | ComputeType | None) -> tup
     """The name of a compute type, and a config whose hint it is unless that has one."""
     if compute is None:
         return config, None
-    number = _compute_type(compute)
-    name = next((name for name, value in COMPUTE_NAMES.items() if value == number), None)
-    if name is None:
-        raise InvalidValueError(f"compute = {compute!r} is not one of {', '.join(COMPUTE_NAMES)}")
+    member = _member("compute", ComputeType, compute, COMPUTE_NAMES)
     if config.compute_hint is None:
-        config = make_config(config, {"compute_hint": name})
-    return config, name
+        config = make_config(config, {"compute_hint": member})
+    return config, next(name for name, value in COMPUTE_NAMES.items() if value == member)
 
 
 class Linear(nn.Module):
