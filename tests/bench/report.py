@@ -31,10 +31,10 @@ def ratio(own, other):
     return statistics.median(b / a for a, b in zip(own["samples_ms"], other["samples_ms"]))
 
 
-def best_peer(case, mark):
-    """The fastest of the peers whose names have `mark`, by its median; None if there are not two."""
-    peers = [c for c in case["contenders"] if c["kind"] == "peer" and mark in c["name"]]
-    return min(peers, key=lambda c: statistics.median(c["samples_ms"])) if len(peers) > 1 else None
+def best_six_bit_peer(case):
+    """The one with the lowest median; None if there are not two."""
+    peers = [c for c in case["contenders"] if c["kind"] == "peer" and "Q6" in c["name"]]
+    return min(peers, key=plot.time) if len(peers) > 1 else None
 
 
 def with_row_scales(case, own):
@@ -45,7 +45,7 @@ def with_row_scales(case, own):
 
 
 def gemm_ratios(case, own):
-    rows, six_bits = with_row_scales(case, own), best_peer(case, "Q6")
+    rows, six_bits = with_row_scales(case, own), best_six_bit_peer(case)
     stream, blas = first(case, "stream"), first(case, "openblas")
     prefetched = first(case, "prefetched")
     peak = first(case, "peak", own.get("peak", "fp32 peak"))
@@ -96,25 +96,18 @@ def gemm_tables(result):
 
 
 def scaling_table(result):
-    """Medians over the shapes of each contender's median time with one thread over that with several."""
-    times = {}
-    for case in result["gemm"]:
-        for c in case["contenders"]:
-            if c["kind"] in ("fp6", "peer", "openblas"):
-                # OpenBLAS has one name for one token and another for more.
-                name = "OpenBLAS" if c["kind"] == "openblas" else c["name"]
-                key = (case["threads"], name, case["tokens"], case["rows"], case["cols"])
-                times[key] = statistics.median(c["samples_ms"])
-    tokens = sorted({key[2] for key in times})
-    rows = []
-    for threads, name in dict.fromkeys(key[:2] for key in times if key[0] > 1):
-        cells = []
-        for m in tokens:
-            gains = [times[(1, *key[1:])] / times[key] for key in times
-                     if key[:3] == (threads, name, m) and (1, *key[1:]) in times]
-            cells.append(f"{statistics.median(gains):.2f}" if gains else "")
-        if any(cells):
-            rows.append([str(threads), name, *cells])
+    """How many times as fast as with one thread, median over the shapes."""
+    alone = {(c["name"], case["tokens"], case["rows"], case["cols"]): plot.time(c)
+             for case in result["gemm"] if case["threads"] == 1 for c in case["contenders"]}
+
+    def gain(case, own):
+        one = alone.get((own["name"], case["tokens"], case["rows"], case["cols"]))
+        return one and one / plot.time(own) if own["kind"] in ("fp6", "peer", "openblas") else None
+
+    tokens = sorted({case["tokens"] for case in result["gemm"]})
+    rows = [[str(threads), name] + [f"{gains[m]:.2f}" if m in gains else "" for m in tokens]
+            for threads in plot.thread_counts(result) if threads > 1
+            for name, gains in plot.joined(plot.medians(result, threads, gain)).items()]
     if rows:
         yield "Threads over one thread:"
         yield ""
